@@ -1,0 +1,84 @@
+"""What a handler is given and what it returns: Call and Reply."""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from objstore.model import Bucket, Identity
+
+if TYPE_CHECKING:
+    from objstore.api.operations import Operation
+    from objstore.service import Services
+
+
+class Body(Protocol):
+    """A request's body, decoded (aws-chunked taken off) and checked against its signature as it is read.
+
+    Reading to the end raises the S3 error that fits if the body is short, its digest is wrong, or a
+    chunk's signature is wrong. `length` is the decoded length where the client told it.
+    """
+
+    length: int | None
+    trailers: Mapping[str, str]
+    """Trailing headers (lower-case names); complete once the body has been read to its end."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Pieces as they arrive."""
+        ...
+
+    async def read(self, limit: int) -> bytes:
+        """All of it; raises EntityTooLarge past `limit` bytes."""
+        ...
+
+
+@dataclass(slots=True)
+class Call:
+    """One parsed, authenticated and authorised request. Handlers get nothing else."""
+
+    operation: "Operation"
+    request_id: str
+    identity: Identity
+    services: "Services"
+    method: str
+    bucket_name: str
+    """Empty for service-scope operations."""
+    key: str
+    """Empty for bucket-scope operations; decoded once, strictly, from the raw request target."""
+    query: Mapping[str, str]
+    """Decoded; a flag without `=` has the value ''. Repeated parameters were refused or joined before."""
+    headers: Mapping[str, str]
+    """Lower-case names; repeated headers joined by a comma."""
+    body: Body
+    document: Any = None
+    """The operation's XML document, parsed, where its row names one."""
+    bucket: Bucket | None = None
+    """The bucket's facts, looked up once for authorisation; None for service scope and CreateBucket."""
+    remote: str = ""
+    is_secure: bool = False
+    path_style: bool = True
+    host: str = ""
+    """The Host header as sent."""
+
+    async def require(self, action: str, bucket_name: str, key: str | None = None) -> Bucket:
+        """Authorise a further resource (copy source, each key of DeleteObjects); its bucket's facts.
+
+        Raises AccessDenied, NoSuchBucket.
+        """
+        raise NotImplementedError("bound by the pipeline")
+
+
+@dataclass(slots=True)
+class Reply:
+    """What goes back. Exactly one of `document` (XML), `body` (bytes) and `stream` may be set.
+
+    `stream` yields the body in pieces; `content_length` is then required unless the length is unknown
+    (keep-alive whitespace before a late result), in which case the answer is chunked. An exception
+    from `stream` breaks the connection: it never ends the body cleanly.
+    """
+
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    document: Any = None
+    body: bytes | memoryview | None = None
+    stream: AsyncIterator[bytes | memoryview] | None = None
+    content_length: int | None = None

@@ -1,0 +1,227 @@
+"""Every file operation of storage/ and meta/, once: the idioms that make bytes durable.
+
+Invariants kept here:
+- A function that says "durable" returns only after the kernel reported the sync as done.
+- A failed sync is never retried on the same descriptor: the kernel may have dropped the pages and
+  will report success next time (Rebello et al., "Can Applications Recover from fsync Failures?",
+  ATC 2020). Callers close the descriptor and write the bytes elsewhere.
+- Files are reached relative to a directory descriptor, so that an unmount or a mount on top cannot
+  redirect a write, and never through a symbolic link.
+
+Tests install an observer (`observed`) that sees each operation before it happens, may record it for
+replay, and may raise OSError to inject a fault.
+"""
+
+import errno
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+Buffer = bytes | bytearray | memoryview
+Observer = Callable[[str, str, tuple[Any, ...]], None]
+"""Called as observer(operation, path, details) before the operation; raise OSError to make it fail.
+
+Operations and their details: mkdir (), create (), write (offset, bytes), sync (), sync_directory (),
+allocate (offset, length), truncate (length,), rename (new_path,), unlink (), rmdir (),
+open (), read (offset, length).
+"""
+
+_IOV_MAX = 1024
+_observer: Observer | None = None
+_paths: dict[int, str] = {}
+
+
+@contextmanager
+def observed(observer: Observer) -> Iterator[None]:
+    """Let `observer` see (and fail) every file operation of this process while the block runs."""
+    global _observer
+    before, _observer = _observer, observer
+    try:
+        yield
+    finally:
+        _observer = before
+
+
+def _tell(operation: str, path: str, *details: Any) -> None:
+    if _observer is not None:
+        _observer(operation, path, details)
+
+
+def path_of(descriptor: int) -> str:
+    """The path a descriptor of this module was opened under (for messages and observers)."""
+    return _paths.get(descriptor, f"<descriptor {descriptor}>")
+
+
+def _join(directory: int, name: str) -> str:
+    return f"{path_of(directory)}/{name}"
+
+
+def open_root(path: str) -> int:
+    """A descriptor of the existing directory at an absolute `path`: the anchor for everything below it."""
+    _tell("open", path)
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    _paths[descriptor] = path
+    return descriptor
+
+
+def open_directory(directory: int, name: str) -> int:
+    """A descriptor of the existing directory `name` in `directory`."""
+    path = _join(directory, name)
+    _tell("open", path)
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
+    descriptor = os.open(name, flags, dir_fd=directory)
+    _paths[descriptor] = path
+    return descriptor
+
+
+def make_directory(directory: int, name: str) -> None:
+    """Create directory `name` (mode 0700) unless it exists. Durable after `sync_directory(directory)`."""
+    path = _join(directory, name)
+    _tell("mkdir", path)
+    with suppress(FileExistsError):
+        os.mkdir(name, 0o700, dir_fd=directory)
+
+
+def create(directory: int, name: str) -> int:
+    """A descriptor for writing the new file `name` (mode 0600). FileExistsError if there is one."""
+    path = _join(directory, name)
+    _tell("create", path)
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+    descriptor = os.open(name, flags, 0o600, dir_fd=directory)
+    _paths[descriptor] = path
+    return descriptor
+
+
+def open_file(directory: int, name: str, *, writable: bool = False) -> int:
+    """A descriptor of the existing file `name`. FileNotFoundError if there is none."""
+    path = _join(directory, name)
+    _tell("open", path)
+    flags = (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC | os.O_NOFOLLOW
+    descriptor = os.open(name, flags, dir_fd=directory)
+    _paths[descriptor] = path
+    return descriptor
+
+
+def close(descriptor: int) -> None:
+    """Close; an error (EIO from a delayed write) is raised, the descriptor is gone either way."""
+    _paths.pop(descriptor, None)
+    os.close(descriptor)
+
+
+def write(descriptor: int, offset: int, buffers: Sequence[Buffer]) -> int:
+    """Write all `buffers` one after the other at `offset`; returns the bytes written. Not yet durable."""
+    if _observer is not None:
+        _tell("write", path_of(descriptor), offset, b"".join(bytes(b) for b in buffers))
+    total = 0
+    pending = list(buffers)
+    while pending:
+        batch = pending[:_IOV_MAX]
+        wanted = sum(memoryview(b).nbytes for b in batch)
+        written = os.pwritev(descriptor, batch, offset + total)
+        total += written
+        if written == wanted:
+            del pending[: len(batch)]
+            continue
+        while pending and written >= memoryview(pending[0]).nbytes:  # a short write: go on where it stopped
+            written -= memoryview(pending[0]).nbytes
+            del pending[0]
+        if written:
+            pending[0] = memoryview(pending[0]).cast("B")[written:]
+    return total
+
+
+def read(descriptor: int, offset: int, length: int) -> bytes:
+    """Up to `length` bytes from `offset`; shorter only at the end of the file."""
+    if _observer is not None:
+        _tell("read", path_of(descriptor), offset, length)
+    data = os.pread(descriptor, length, offset)
+    if len(data) == length or not data:
+        return data
+    pieces = [data]
+    got = len(data)
+    while got < length:
+        data = os.pread(descriptor, length - got, offset + got)
+        if not data:
+            break
+        pieces.append(data)
+        got += len(data)
+    return b"".join(pieces)
+
+
+def sync(descriptor: int) -> None:
+    """The file's bytes (and its length) are durable when this returns. Never retry it after an error."""
+    if _observer is not None:
+        _tell("sync", path_of(descriptor))
+    os.fdatasync(descriptor)
+
+
+def sync_directory(directory: int) -> None:
+    """The names in `directory` are durable when this returns."""
+    if _observer is not None:
+        _tell("sync_directory", path_of(directory))
+    os.fsync(directory)
+
+
+def allocate(descriptor: int, offset: int, length: int) -> None:
+    """Reserve space, so that a full drive shows up here and not in mid-write; the file grows to hold it.
+
+    The bytes reserved read as zeros. File systems without fallocate reserve nothing.
+    """
+    _tell("allocate", path_of(descriptor), offset, length)
+    try:
+        os.posix_fallocate(descriptor, offset, length)
+    except OSError as exc:
+        if exc.errno not in (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL):
+            raise
+
+
+def truncate(descriptor: int, length: int) -> None:
+    """Cut or extend the file to `length` bytes. Durable after `sync`."""
+    _tell("truncate", path_of(descriptor), length)
+    os.ftruncate(descriptor, length)
+
+
+def rename(directory: int, name: str, new_name: str) -> None:
+    """Give `name` the new name, replacing what had it, in one step. Durable after `sync_directory`."""
+    _tell("rename", _join(directory, name), _join(directory, new_name))
+    os.rename(name, new_name, src_dir_fd=directory, dst_dir_fd=directory)
+
+
+def unlink(directory: int, name: str) -> None:
+    """Remove the file `name`. FileNotFoundError if there is none. Durable after `sync_directory`."""
+    _tell("unlink", _join(directory, name))
+    os.unlink(name, dir_fd=directory)
+
+
+def names(directory: int) -> list[str]:
+    """The names in `directory`, in no order."""
+    _tell("open", path_of(directory))
+    return os.listdir(directory)
+
+
+def read_file(directory: int, name: str) -> bytes:
+    """All of the file `name`. FileNotFoundError if there is none."""
+    descriptor = open_file(directory, name)
+    try:
+        return read(descriptor, 0, os.fstat(descriptor).st_size)
+    finally:
+        close(descriptor)
+
+
+def write_file(directory: int, name: str, data: Buffer) -> None:
+    """Make `name` hold `data`, whole or not at all, even through a power cut; durable on return."""
+    temporary = f"{name}.{os.urandom(8).hex()}.tmp"
+    descriptor = create(directory, temporary)
+    try:
+        try:
+            write(descriptor, 0, [data])
+            sync(descriptor)
+        finally:
+            close(descriptor)
+        rename(directory, temporary, name)
+    except BaseException:
+        with suppress(OSError):
+            unlink(directory, temporary)
+        raise
+    sync_directory(directory)

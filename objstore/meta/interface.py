@@ -1,0 +1,138 @@
+"""The seam to the facts: what a metadata engine offers, and how it says no.
+
+Two kinds of failure. A *Refusal* is an answer: the command was considered inside its transaction and
+its conditions do not hold; nothing was written. A *MetadataError* is a fault of the engine: Conflict
+(look again and retry), Busy (too much waiting), Unavailable (no quorum of journals, no ledger).
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar, Protocol
+
+Row = tuple[Any, ...]
+
+
+class Database(Protocol):
+    """Five calls over which every command and query is written once, in SQL both engines share.
+
+    A command runs inside one transaction; a query inside one read snapshot. Parameters are `?`.
+    """
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
+        """Run one writing statement; the number of rows it changed."""
+        ...
+
+    def one(self, sql: str, parameters: Sequence[Any] = ()) -> Row | None:
+        """The first row, or None."""
+        ...
+
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        """All rows; the caller bounds them with LIMIT."""
+        ...
+
+    def many(self, sql: str, parameters: Iterable[Sequence[Any]]) -> None:
+        """Run one writing statement for each tuple of parameters."""
+        ...
+
+    def next_sequence(self) -> int:
+        """The next commit sequence number: unique, growing in commit order, never reused."""
+        ...
+
+
+class MetadataError(Exception):
+    """The engine could not decide; nothing was written as far as anyone will ever see."""
+
+
+class Conflict(MetadataError):
+    """Something changed between what the caller read and the command: read again, then retry."""
+
+
+class Busy(MetadataError):
+    """More commands are waiting than the bound allows."""
+
+
+class Unavailable(MetadataError):
+    """The ledger cannot be reached or has no quorum of journals now."""
+
+
+class OutcomeUnknown(Unavailable):
+    """The ledger was lost after the command was sent: it may or may not have been committed."""
+
+
+class Refusal(Exception):
+    """A command's conditions do not hold. `detail` is what the answer may mention (plain values).
+
+    Subclasses are found by name when an answer comes over the ledger's socket.
+    """
+
+    by_name: ClassVar[dict[str, type["Refusal"]]] = {}
+
+    def __init_subclass__(cls) -> None:
+        Refusal.by_name[cls.__name__] = cls
+
+    def __init__(self, **detail: Any) -> None:
+        super().__init__(", ".join(f"{name}={value!r}" for name, value in detail.items()))
+        self.detail = detail
+
+
+class BucketMissing(Refusal):
+    """detail: bucket (name) where known."""
+
+
+class BucketExists(Refusal):
+    """detail: bucket (name), owner_id."""
+
+
+class BucketNotEmpty(Refusal):
+    """detail: bucket (name)."""
+
+
+class TooManyBuckets(Refusal):
+    """detail: limit."""
+
+
+class KeyMissing(Refusal):
+    """No such object now. detail: key."""
+
+
+class VersionMissing(Refusal):
+    """detail: key, version_id."""
+
+
+class UploadMissing(Refusal):
+    """detail: upload_id."""
+
+
+class PartInvalid(Refusal):
+    """A part named by Complete is absent or has another ETag. detail: part_number, upload_id, etag."""
+
+
+class ConditionFailed(Refusal):
+    """A precondition is false. detail: condition (header name), key."""
+
+
+class Locked(Refusal):
+    """Object lock forbids it. detail: key, version_id."""
+
+
+class SubresourceMissing(Refusal):
+    """detail: kind."""
+
+
+class UserMissing(Refusal):
+    """detail: user."""
+
+
+class UserExists(Refusal):
+    """detail: name."""
+
+
+class UserNotEmpty(Refusal):
+    """The user still owns buckets. detail: name, buckets (count)."""
+
+
+class KeyExists(Refusal):
+    """The access key is taken. detail: access_key."""
+
+
+class AccessKeyMissing(Refusal):
+    """detail: access_key."""

@@ -1,0 +1,183 @@
+"""The nouns every layer shares. Frozen values; no behaviour beyond what a noun knows of itself.
+
+Times are milliseconds since the Unix epoch, UTC. ETags and checksums are without quotes. Names of
+headers and of user metadata are lower case. Keys are text whose UTF-8 bytes are the key.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from typing import Final
+
+NULL_VERSION: Final = "null"
+
+
+@dataclass(frozen=True, slots=True)
+class BlobRef:
+    """Where an immutable byte string lies. `locator` is the blob store's own and opaque to everyone else.
+
+    `id` (16 bytes) is the blob's for ever; `locator` changes when a job moves or repairs it.
+    """
+
+    id: bytes
+    size: int
+    locator: bytes
+
+
+class Versioning(IntEnum):
+    """A bucket's versioning state. NEVER and SUSPENDED differ in what listings and headers show."""
+
+    NEVER = 0
+    ENABLED = 1
+    SUSPENDED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A bucket. `id` is never reused, so a name created again is another bucket."""
+
+    id: int
+    name: str
+    owner_id: str
+    region: str
+    created_ms: int
+    versioning: Versioning = Versioning.NEVER
+    object_lock: bool = False
+
+
+class ChecksumType(StrEnum):
+    """Whether a multipart object's checksum covers its bytes or its parts' checksums."""
+
+    COMPOSITE = "COMPOSITE"
+    FULL_OBJECT = "FULL_OBJECT"
+
+
+@dataclass(frozen=True, slots=True)
+class Checksum:
+    """One additional checksum: x-amz-checksum-algorithm's name, value in base64 (`…-N` if composite)."""
+
+    algorithm: str
+    value: str
+    type: ChecksumType = ChecksumType.FULL_OBJECT
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectLock:
+    """What protects one version. `mode` is GOVERNANCE, COMPLIANCE or None."""
+
+    mode: str | None = None
+    retain_until_ms: int = 0
+    legal_hold: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """What a client gave with an object and gets back with it, unchanged."""
+
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """System headers stored as sent: content-type, cache-control, content-encoding, expires, …"""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """User metadata, names lower case and without `x-amz-meta-`."""
+    checksum: Checksum | None = None
+    storage_class: str = "STANDARD"
+    extra: Mapping[str, str] = field(default_factory=dict)
+    """Room for features to come (encryption, restore, replication status), by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectVersion:
+    """One version of an object, or a delete marker (size 0, no ETag, no bytes).
+
+    A version's bytes are: nothing (size 0), `blob`, or the parts of `upload_id` in part order.
+    `sequence` orders versions by commit, never by clock.
+    """
+
+    bucket_id: int
+    key: str
+    version_id: str
+    sequence: int
+    modified_ms: int
+    owner_id: str
+    size: int
+    etag: str
+    attributes: Attributes
+    tags: Mapping[str, str] = field(default_factory=dict)
+    lock: ObjectLock | None = None
+    blob: BlobRef | None = None
+    upload_id: str | None = None
+    parts_count: int | None = None
+    is_delete_marker: bool = False
+    is_latest: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A multipart upload under way. `attributes.checksum` names algorithm and type, with an empty value."""
+
+    upload_id: str
+    bucket_id: int
+    key: str
+    initiated_ms: int
+    owner_id: str
+    attributes: Attributes
+    tags: Mapping[str, str] = field(default_factory=dict)
+    lock: ObjectLock | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One uploaded part; `part_number` is 1-based. `blob` is None when the part is empty."""
+
+    part_number: int
+    size: int
+    etag: str
+    modified_ms: int
+    checksum: Checksum | None = None
+    blob: BlobRef | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """An account that can own buckets. `id` is the canonical id: 64 hexadecimal digits unless chosen."""
+
+    id: str
+    name: str
+    display_name: str
+    email: str
+    created_ms: int
+    is_root: bool = False
+    is_enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class AccessKey:
+    """One access key of a user; `secret_sealed` is encrypted under the deployment's key file."""
+
+    access_key: str
+    user_id: str
+    secret_sealed: bytes
+    created_ms: int
+    is_enabled: bool = True
+
+
+ANONYMOUS_ID: Final = "65a011a29cdf8ec533ec3d1ccaae921c"
+"""The canonical id that S3 shows as the owner of what anonymous callers write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who sends a request, as far as authorisation cares."""
+
+    user_id: str
+    name: str
+    display_name: str
+    access_key: str | None = None
+    is_root: bool = False
+
+    @property
+    def is_anonymous(self) -> bool:
+        """Nobody signed the request."""
+        return self.access_key is None
+
+
+ANONYMOUS: Final = Identity(user_id=ANONYMOUS_ID, name="anonymous", display_name="")

@@ -1,0 +1,56 @@
+"""A few numbers that all processes of one server see at once: a small file mapped by each of them.
+
+Slot 0 is the configuration epoch: the ledger moves it on after each commit that changed a bucket, a
+bucket's configuration, a user or a key; everyone else drops its cache when the number has moved.
+
+Slots 1..MAX_READERS say, per worker, when its oldest read under way began (milliseconds, 0 for none).
+The garbage job keeps the bytes of an object that was deleted after that, so that a download in
+progress is not cut off. Each slot has one writer; 8-byte aligned stores are atomic on every CPU
+CPython supports here.
+"""
+
+import mmap
+import os
+from pathlib import Path
+from typing import Final
+
+MAX_READERS: Final = 255
+_SIZE: Final = 8 * (1 + MAX_READERS)
+
+
+class SharedState:
+    """One process's view of the file; `create` once in the supervisor, `attach` in each child."""
+
+    def __init__(self, path: Path) -> None:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            self._map = mmap.mmap(descriptor, _SIZE)
+        finally:
+            os.close(descriptor)
+        self._slots = memoryview(self._map).cast("Q")
+
+    @staticmethod
+    def create(path: Path) -> None:
+        """Make the file, all zero, readable by this user only."""
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            os.ftruncate(descriptor, _SIZE)
+        finally:
+            os.close(descriptor)
+
+    @property
+    def epoch(self) -> int:
+        """The configuration epoch: compare for equality with the one a cache was filled under."""
+        return self._slots[0]
+
+    def advance_epoch(self) -> None:
+        """Tell every process that configuration changed. Only the ledger may call this."""
+        self._slots[0] = self._slots[0] + 1
+
+    def set_oldest_read(self, worker: int, began_ms: int) -> None:
+        """Worker `worker` (0-based) has reads under way since `began_ms`; 0: none."""
+        self._slots[1 + worker] = began_ms
+
+    def oldest_read_ms(self) -> int | None:
+        """When the oldest read under way in any worker began; None when there is none."""
+        return min((began for began in self._slots[1:] if began), default=None)
