@@ -1,0 +1,65 @@
+"""A real server on a free port over six directories, and boto3 clients for it."""
+
+import itertools
+import os
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.server import Server
+
+_bucket_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server (two workers, six drives) that the whole session shares; tests do not stop it."""
+    running = Server(tmp_path_factory.mktemp("server")).start()
+    try:
+        yield running
+    finally:
+        assert running.stop() == 0, running.log_tail()
+
+
+@pytest.fixture(scope="session")
+def s3(server: Server) -> Any:
+    """Root's boto3 client."""
+    return server.client()
+
+
+@pytest.fixture(scope="session")
+def other(server: Server) -> Any:
+    """The boto3 client of a second user, who owns nothing at first."""
+    made = server.make_user("other")
+    return server.client(made["access_key"], made["secret_key"])
+
+
+@pytest.fixture(scope="session")
+def anonymous(server: Server) -> Any:
+    """A boto3 client that signs nothing."""
+    from botocore import UNSIGNED
+
+    return server.client(signature_version=UNSIGNED)
+
+
+@pytest.fixture
+def bucket_name() -> str:
+    """A bucket name no other test uses."""
+    return f"test-{os.getpid()}-{next(_bucket_numbers)}"
+
+
+@pytest.fixture
+def bucket(s3: Any, bucket_name: str) -> str:
+    """The name of a fresh bucket of root's. It is left behind: the session's server is thrown away."""
+    s3.create_bucket(Bucket=bucket_name)
+    return bucket_name
+
+
+@pytest.fixture
+def seeded(request: pytest.FixtureRequest) -> random.Random:
+    """A random generator whose seed is printed; OBJSTORE_TEST_SEED repeats a run."""
+    seed = int(os.environ.get("OBJSTORE_TEST_SEED", "0")) or random.SystemRandom().getrandbits(32)
+    print(f"seed of {request.node.name}: {seed} (OBJSTORE_TEST_SEED={seed})")
+    return random.Random(seed)
