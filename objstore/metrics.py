@@ -1,0 +1,163 @@
+"""Every Prometheus metric, declared once, and how the processes of one server are merged into one page.
+
+Each process writes its numbers to mapped files in $PROMETHEUS_MULTIPROC_DIR (prometheus_client's
+multiprocess mode), named after the process's role ("worker-0", "ledger"): a restarted worker goes on
+counting where its predecessor stopped, so counters never jump back and files do not pile up. Without
+that variable (tests, the command line) the numbers stay in this process.
+
+Labels never hold anything a client chose (bucket, key, access key): their number is bounded.
+"""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.multiprocess import MultiProcessCollector
+
+DIRECTORY_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
+ROLE_VARIABLE: Final = "OBJSTORE_PROCESS_ROLE"
+"""Set by the supervisor for each child, before anything is imported: "ledger", "jobs", "worker-0", …"""
+
+_role: Final = os.environ.get(ROLE_VARIABLE, f"pid-{os.getpid()}")
+if DIRECTORY_VARIABLE in os.environ:
+    values.ValueClass = values.MultiProcessValue(lambda: _role)  # type: ignore[no-untyped-call]
+
+_LATENCY_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_COMMIT_S: Final = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.125, 0.25, 0.5, 1, 2, 5)
+_BATCH: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+
+# The S3 door. `operation` is AWS's name or "Unknown"; `status` the HTTP status as three digits.
+REQUEST_SECONDS: Final = Histogram(
+    "objstore_request_seconds",
+    "Time from the request's head to the last byte of its answer; its _count is the number of requests.",
+    ("operation", "status"),
+    buckets=_LATENCY_S,
+)
+REQUEST_ERRORS: Final = Counter(
+    "objstore_request_errors", "Requests answered with an S3 error, by its code.", ("operation", "code")
+)
+RECEIVED_BYTES: Final = Counter("objstore_received_bytes", "Body bytes received from clients.")
+SENT_BYTES: Final = Counter("objstore_sent_bytes", "Body bytes sent to clients.")
+CONNECTIONS: Final = Gauge("objstore_connections", "Open client connections.", multiprocess_mode="livesum")
+REQUESTS_UNDER_WAY: Final = Gauge(
+    "objstore_requests_under_way", "Requests being answered now.", multiprocess_mode="livesum"
+)
+BUFFERED_BYTES: Final = Gauge(
+    "objstore_buffered_bytes",
+    "Body bytes held in memory now, of the memory budget.",
+    multiprocess_mode="livesum",
+)
+
+# Drives and blobs.
+DRIVE_TOTAL_BYTES: Final = Gauge(
+    "objstore_drive_total_bytes",
+    "Size of the drive's file system.",
+    ("drive",),
+    multiprocess_mode="mostrecent",
+)
+DRIVE_FREE_BYTES: Final = Gauge(
+    "objstore_drive_free_bytes", "Space left on the drive.", ("drive",), multiprocess_mode="mostrecent"
+)
+DRIVE_STATE: Final = Gauge(
+    "objstore_drive_state",
+    "1 for the state the drive is in.",
+    ("drive", "state"),
+    multiprocess_mode="mostrecent",
+)
+DRIVE_ERRORS: Final = Counter("objstore_drive_errors", "I/O errors met on the drive.", ("drive", "operation"))
+DEGRADED_WRITES: Final = Counter(
+    "objstore_degraded_writes", "Blobs stored on fewer than all their drives; each was queued for repair."
+)
+DEGRADED_READS: Final = Counter(
+    "objstore_degraded_reads", "Reads that had to decode around a missing or damaged shard."
+)
+AT_RISK_BLOBS: Final = Gauge(
+    "objstore_at_risk_blobs",
+    "Blobs known to have fewer than all shards good.",
+    multiprocess_mode="mostrecent",
+)
+
+# The ledger.
+LEDGER_BATCH_COMMANDS: Final = Histogram(
+    "objstore_ledger_batch_commands", "Commands committed together in one batch.", buckets=_BATCH
+)
+LEDGER_COMMIT_SECONDS: Final = Histogram(
+    "objstore_ledger_commit_seconds",
+    "Time from a batch's start to its answers, journals synced.",
+    buckets=_COMMIT_S,
+)
+LEDGER_COMMANDS: Final = Counter(
+    "objstore_ledger_commands", "Commands decided, by name and outcome.", ("command", "outcome")
+)
+LEDGER_WAITING: Final = Gauge(
+    "objstore_ledger_waiting_commands", "Commands waiting for the next batch.", multiprocess_mode="livesum"
+)
+LEDGER_SEQUENCE: Final = Gauge(
+    "objstore_ledger_sequence", "Sequence number of the last commit.", multiprocess_mode="livemax"
+)
+JOURNAL_BYTES: Final = Gauge(
+    "objstore_journal_bytes", "Length of the journal since the last snapshot.", multiprocess_mode="livemax"
+)
+JOURNAL_DRIVES: Final = Gauge(
+    "objstore_journal_drives", "Drives that take the journal now.", multiprocess_mode="livemax"
+)
+SNAPSHOTS: Final = Counter("objstore_snapshots", "Snapshots of the index taken, by outcome.", ("outcome",))
+
+# The night shift.
+REPAIR_QUEUE: Final = Gauge(
+    "objstore_repair_queue_blobs", "Blobs waiting for repair.", multiprocess_mode="mostrecent"
+)
+GARBAGE_QUEUE: Final = Gauge(
+    "objstore_garbage_queue_blobs",
+    "Blobs no longer referenced, waiting for deletion.",
+    multiprocess_mode="mostrecent",
+)
+REPAIRED_BLOBS: Final = Counter("objstore_repaired_blobs", "Blobs repaired, by outcome.", ("outcome",))
+SCRUBBED_BLOBS: Final = Counter(
+    "objstore_scrubbed_blobs", "Blobs read and verified, by finding.", ("health",)
+)
+SCRUBBED_BYTES: Final = Counter("objstore_scrubbed_bytes", "Bytes of the blobs read and verified.")
+DELETED_BLOBS: Final = Counter("objstore_deleted_blobs", "Blobs deleted after the grace period.", ("reason",))
+JOB_RUNS: Final = Counter("objstore_job_runs", "Runs of background jobs, by outcome.", ("job", "outcome"))
+JOB_SECONDS: Final = Histogram(
+    "objstore_job_seconds",
+    "How long a run of a background job took.",
+    ("job",),
+    buckets=(0.1, 1, 10, 60, 600, 3600),
+)
+PROCESS_RESTARTS: Final = Counter(
+    "objstore_process_restarts", "Child processes that ended unasked and were started again.", ("role",)
+)
+
+_request_seconds: dict[tuple[str, int], Histogram] = {}
+
+
+def count_request(operation: str, status: int, seconds: float, received_bytes: int, sent_bytes: int) -> None:
+    """Count one answered request. The one call of the hot path: about 3 µs."""
+    histogram = _request_seconds.get((operation, status))
+    if histogram is None:
+        histogram = _request_seconds[operation, status] = REQUEST_SECONDS.labels(operation, str(status))
+    histogram.observe(seconds)
+    if received_bytes:
+        RECEIVED_BYTES.inc(received_bytes)
+    if sent_bytes:
+        SENT_BYTES.inc(sent_bytes)
+
+
+def page() -> tuple[str, bytes]:
+    """Content type and body of /metrics: the sum of all processes of this server. A few ms: off the loop."""
+    registry = CollectorRegistry()
+    if DIRECTORY_VARIABLE in os.environ:
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return CONTENT_TYPE_LATEST, generate_latest(registry)
+    return CONTENT_TYPE_LATEST, generate_latest()
+
+
+def forget_process(directory: Path, role: str) -> None:
+    """Drop what a process that ended said about the present (its gauges); its counters stay."""
+    for path in directory.glob(f"gauge_*_{role}.db"):
+        with suppress(FileNotFoundError):
+            path.unlink()
