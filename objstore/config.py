@@ -1,0 +1,433 @@
+"""Every setting: its type, default, unit and one sentence. Read once at start and passed down.
+
+One name everywhere: `chunk_bytes` in the file is OBJSTORE_CHUNK_BYTES in the environment and
+--chunk-bytes on the command line; a flag wins over the environment, the environment over the file,
+the file over the default. Names nobody knows are refused, in the file and in the environment alike.
+
+`config/objstore.toml` and the table in `docs/configuration.md` are written by `as_toml` and
+`as_markdown` below; a test fails when they are stale.
+"""
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ByteSize,
+    Field,
+    PlainSerializer,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+ENVIRONMENT_PREFIX: Final = "OBJSTORE_"
+CONFIG_VARIABLE: Final = "OBJSTORE_CONFIG"
+DEFAULT_DRIVES: Final = 6
+"""How many drive directories a single data directory is divided into."""
+
+_NOT_SETTINGS: Final = re.compile(
+    r"OBJSTORE_(CONFIG|PROCESS_ROLE|SERVICE_\w*|PORT_\w*)=.*|OBJSTORE_PORT=tcp:.*", re.DOTALL
+)
+"""Variables with our prefix that are none of our settings; the last ones are set by Kubernetes in every
+container that can see a service called `objstore`."""
+
+
+ACCESS_KEY_PATTERN: Final = re.compile(r"[A-Za-z0-9._-]{3,128}")
+ACCESS_KEY_RULE: Final = "3 to 128 letters, digits, dots, underscores and hyphens are allowed"
+SECRET_LENGTH_MIN: Final = 8
+
+
+class ConfigError(Exception):
+    """A setting is wrong; the message names it, its value, and what is allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """k data and m parity shards: any k of the k + m bring the bytes back, any m drives may be lost."""
+
+    data_shards: int
+    parity_shards: int
+
+    @property
+    def total_shards(self) -> int:
+        """n = k + m."""
+        return self.data_shards + self.parity_shards
+
+    @classmethod
+    def parse(cls, value: object) -> Self:
+        """From "4+2"."""
+        if isinstance(value, cls):
+            return value
+        match = re.fullmatch(r"\s*(\d{1,3})\s*\+\s*(\d{1,3})\s*", value) if isinstance(value, str) else None
+        if match is None:
+            raise ValueError('must be k+m, for instance "4+2" for 4 data and 2 parity shards')
+        erasure = cls(int(match[1]), int(match[2]))
+        if erasure.data_shards < 1 or erasure.total_shards > 255:
+            raise ValueError("k must be at least 1 and k + m at most 255")
+        return erasure
+
+    def __str__(self) -> str:
+        return f"{self.data_shards}+{self.parity_shards}"
+
+
+def _several(value: object) -> object:
+    """A list may be written as one text with commas, which is all an environment variable can hold."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _absolute(path: Path) -> Path:
+    return Path.cwd() / path.expanduser()  # not resolve(): a symbolic link to a drive keeps its name
+
+
+def _region(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9-]{1,63}", value):
+        raise ValueError("must be 1 to 63 lower-case letters, digits and hyphens")
+    return value
+
+
+def _domain(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", value):
+        raise ValueError("must be a host name in lower case, without scheme and port")
+    return value
+
+
+AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+Paths = Annotated[tuple[AbsolutePath, ...], NoDecode, BeforeValidator(_several)]
+ErasureField = Annotated[Erasure, NoDecode, BeforeValidator(Erasure.parse), PlainSerializer(str)]
+Region = Annotated[str, AfterValidator(_region)]
+Regions = Annotated[tuple[Region, ...], NoDecode, BeforeValidator(_several)]
+Domains = Annotated[tuple[Annotated[str, AfterValidator(_domain)], ...], NoDecode, BeforeValidator(_several)]
+
+
+def _setting(default: Any, sentence: str, *, unit: str = "", example: str = "", **limits: Any) -> Any:
+    """One row of the table below. `example` stands in the file where there is no default."""
+    return Field(
+        default,
+        description=sentence,
+        json_schema_extra={"unit": unit, "example": example},
+        validate_default=True,
+        **limits,
+    )
+
+
+class Config(BaseSettings):
+    """The settings of one server. Frozen; secrets do not show in its repr."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENVIRONMENT_PREFIX, extra="forbid", frozen=True, arbitrary_types_allowed=True
+    )
+    sections: ClassVar[dict[str, str]] = {
+        "drives": "Bytes: drives, coding, index",
+        "address": "The S3 door",
+        "region": "Names",
+        "root_access_key": "Credentials",
+        "garbage_grace_s": "The night shift",
+        "log_level": "Log",
+    }
+    """The field that opens a section of the file, and the section's title."""
+
+    drives: Paths = _setting(
+        ("data",),
+        "Directories that hold the bytes, best one per disk; a single one is divided into 6, d1 to d6.",
+        min_length=1,
+    )
+    erasure: ErasureField = _setting(
+        "4+2",
+        "Data and parity shards of new blobs, k+m: any m drives may be lost; k+m drives are needed.",
+        unit="k+m",
+    )
+    chunk_bytes: ByteSize = _setting(
+        "8 MiB", "How much of a large object is coded at once.", unit="bytes", ge=64 * KIB, le=64 * MIB
+    )
+    reserve_bytes: ByteSize = _setting(
+        "256 MiB",
+        "Space left free on every drive, so that deletes, repairs and the journal work on a full one.",
+        unit="bytes",
+        ge=1 * MIB,
+    )
+    index_directory: AbsolutePath | None = _setting(
+        None,
+        "Directory for the metadata index on a faster disk; without it, it lies on a drive.",
+        example="/mnt/nvme/objstore",
+    )
+
+    address: str = _setting(
+        "127.0.0.1",
+        "Address the S3 door listens on; 0.0.0.0 is every IPv4 address of the machine, :: IPv6 as well.",
+        min_length=1,
+    )
+    port: int = _setting(9000, "Port of the S3 door; 0 lets the system choose one.", ge=0, le=65535)
+    workers: int = _setting(
+        0, "Processes that answer requests; 0: one per CPU.", unit="processes", ge=0, le=128
+    )
+    tls_certificate: AbsolutePath | None = _setting(
+        None,
+        "Certificate chain in PEM; with it the door speaks HTTPS. Read again on SIGHUP.",
+        example="/etc/objstore/tls.crt",
+    )
+    tls_key: AbsolutePath | None = _setting(
+        None,
+        "Private key of the certificate in PEM, readable by the server only.",
+        example="/etc/objstore/tls.key",
+    )
+    connections_max: int = _setting(
+        4096, "Open client connections per worker; further ones wait.", unit="connections", ge=1, le=1_000_000
+    )
+    memory_budget_bytes: ByteSize = _setting(
+        "96 MiB",
+        "Body bytes a worker holds at once; past it, it stops reading from clients until some are stored.",
+        unit="bytes",
+        ge=16 * MIB,
+    )
+    idle_timeout_s: float = _setting(
+        75.0, "A connection without a request is closed after this long.", unit="seconds", gt=0
+    )
+    stall_timeout_s: float = _setting(
+        60.0,
+        "A request is broken off when its client sends or takes nothing for this long.",
+        unit="seconds",
+        gt=0,
+    )
+    drain_s: float = _setting(
+        30.0,
+        "How long requests under way may still take when the server stops.",
+        unit="seconds",
+        ge=0,
+        le=3600,
+    )
+
+    region: Region = _setting("us-east-1", "The region this server is; clients sign their requests for it.")
+    other_regions: Regions = _setting(
+        (),
+        "Further regions accepted in signatures and as a bucket's location; us-east-1 always is.",
+        example='["eu-west-1"]',
+    )
+    domains: Domains = _setting(
+        (),
+        "Domains under which a bucket is a host name, as in bucket.s3.example.org.",
+        example='["s3.example.org"]',
+    )
+    buckets_max: int = _setting(10_000, "Buckets one user may own.", unit="buckets", ge=1, le=1_000_000)
+
+    root_access_key: str | None = _setting(
+        None, "Access key of the root user; without it one is generated at the first start.", example="AKROOT"
+    )
+    root_secret_key: SecretStr | None = _setting(
+        None,
+        "Secret key of the root user, 8 characters or more; never on the command line.",
+        example="(a long random text)",
+    )
+    key_file: AbsolutePath | None = _setting(
+        None,
+        "File with the key that seals stored secrets; without it, a copy lies on every drive.",
+        example="/etc/objstore/secret.key",
+    )
+
+    garbage_grace_s: float = _setting(
+        30.0,
+        "Bytes of deleted and overwritten objects stay this long, for reads under way.",
+        unit="seconds",
+        ge=1,
+    )
+    orphan_grace_s: float = _setting(
+        86_400.0,
+        "Bytes no object refers to, left by a crash, are deleted after this long.",
+        unit="seconds",
+        ge=3600,
+    )
+    scrub_cycle_days: float = _setting(
+        14.0, "Every stored byte is read and verified once in this time; 0: never.", unit="days", ge=0
+    )
+
+    log_level: Literal["debug", "info", "warning", "error"] = _setting(
+        "info", "Least severe messages logged."
+    )
+    log_format: Literal["json", "text"] = _setting(
+        "json", "One JSON object or one readable line per message."
+    )
+    access_log: bool = _setting(True, "Log one line per request.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what it is given: `load` puts flags, environment and file together."""
+        return (init_settings,)
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        wanted = self.erasure.total_shards
+        if len(set(self.drives)) < len(self.drives):
+            raise ValueError(
+                f"drives: {_listed(self.drives)} names a directory twice; each must be another one"
+            )
+        if 1 < len(self.drives) < wanted:
+            raise ValueError(
+                f'erasure: "{self.erasure}" needs {wanted} drives and there are {len(self.drives)}; '
+                f"allowed is any k+m with k + m of at most {len(self.drives)}"
+            )
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError(
+                "tls_certificate and tls_key: one is set without the other; both or none are allowed"
+            )
+        if (self.root_access_key is None) != (self.root_secret_key is None):
+            raise ValueError(
+                "root_access_key and root_secret_key: one is set without the other; both or none are allowed"
+            )
+        if (
+            self.root_secret_key is not None
+            and len(self.root_secret_key.get_secret_value()) < SECRET_LENGTH_MIN
+        ):
+            raise ValueError(
+                f"root_secret_key: too short; at least {SECRET_LENGTH_MIN} characters are allowed"
+            )
+        if self.root_access_key is not None and not ACCESS_KEY_PATTERN.fullmatch(self.root_access_key):
+            raise ValueError(f"root_access_key: {self.root_access_key!r} is not allowed; {ACCESS_KEY_RULE}")
+        return self
+
+    def for_children(self) -> dict[str, Any]:
+        """The settings as plain values for a child process, without the root credentials."""
+        return self.model_dump(mode="json", exclude={"root_access_key", "root_secret_key"})
+
+
+def _listed(values: object) -> str:
+    return ", ".join(str(value) for value in values) if isinstance(values, tuple | list) else str(values)
+
+
+def load(
+    flags: Mapping[str, Any] | None = None,
+    path: Path | None = None,
+    environment: Mapping[str, str] = os.environ,
+) -> Config:
+    """The settings from flags, environment, the TOML file at `path` and the defaults, in this order.
+
+    Raises ConfigError, with every wrong setting on a line of its own.
+    """
+    flags = {name: value for name, value in (flags or {}).items() if value is not None}
+    path = path or (Path(environment[CONFIG_VARIABLE]) if environment.get(CONFIG_VARIABLE) else None)
+    from_file = _read_file(path) if path is not None else {}
+    from_environment = _read_environment(environment)
+    try:
+        return Config(**{**from_file, **from_environment, **flags})
+    except ValidationError as exc:
+        raise ConfigError(
+            "\n".join(_explain(error, flags, from_environment, path) for error in exc.errors())
+        ) from None
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            values = tomllib.load(file)
+    except OSError as exc:
+        raise ConfigError(f"settings file {path}: {exc.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"settings file {path} is not valid TOML: {exc}") from None
+    unknown = sorted(set(values) - set(Config.model_fields))
+    if unknown:
+        raise ConfigError(f"settings file {path}: " + "; ".join(_unknown(name, name) for name in unknown))
+    return values
+
+
+def _read_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    unknown = []
+    for variable, value in environment.items():
+        if not variable.startswith(ENVIRONMENT_PREFIX) or not value:
+            continue
+        if _NOT_SETTINGS.fullmatch(f"{variable}={value}"):
+            continue
+        name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
+        if name in Config.model_fields:
+            values[name] = value
+        else:
+            unknown.append(_unknown(variable, name))
+    if unknown:
+        raise ConfigError("environment: " + "; ".join(sorted(unknown)))
+    return values
+
+
+def _unknown(written: str, name: str) -> str:
+    near = difflib.get_close_matches(name, Config.model_fields, n=1)
+    return f"there is no setting {written}" + (f" (did you mean {near[0]}?)" if near else "")
+
+
+def _explain(error: Any, flags: Mapping[str, Any], environment: Mapping[str, Any], path: Path | None) -> str:
+    """One wrong setting: name, value, where it came from, what is allowed."""
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if not error["loc"]:
+        return message
+    name = str(error["loc"][0])
+    if name not in Config.model_fields:
+        return _unknown(name, name)
+    if name in flags:
+        origin = f"--{name.replace('_', '-')}" if name != "drives" else "the command line"
+    elif name in environment:
+        origin = f"{ENVIRONMENT_PREFIX}{name.upper()}"
+    else:
+        origin = str(path) if path else "default"
+    value = "(hidden)" if "secret" in name else repr(error["input"])
+    return f"{name}: {value} (from {origin}) is not allowed: {message[0].lower()}{message[1:]}"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    return str(value) if isinstance(value, int | float) else f'"{value}"'
+
+
+def _rows() -> Iterator[tuple[str, str, str, str, str]]:
+    """Name, default as TOML or "", unit, sentence and example of every setting, in order."""
+    for name, field in Config.model_fields.items():
+        extra = field.json_schema_extra
+        assert isinstance(extra, dict) and field.description is not None
+        default = "" if field.default is None else _toml(field.default)
+        yield name, default, str(extra["unit"]), field.description, str(extra["example"])
+
+
+def as_toml() -> str:
+    """config/objstore.toml: every setting, commented out, with its default."""
+    lines = [
+        "# Every setting of objstore with its default. Take away the # in front of a line to change it.",
+        f"# The environment ({ENVIRONMENT_PREFIX}CHUNK_BYTES) and flags (--chunk-bytes) win over this file.",
+        '# Sizes may be written as numbers of bytes or as "8 MiB". Written by `make docs` from config.py.',
+    ]
+    for name, default, unit, sentence, example in _rows():
+        if name in Config.sections:
+            lines += ["", f"## {Config.sections[name]}"]
+        lines += ["", f"# {sentence}" + (f" ({unit})" if unit else "")]
+        if default:
+            lines.append(f"#{name} = {default}")
+        else:
+            lines.append(
+                f"#{name} = {example if example[0] in '[0123456789' else _toml(example)}  # no default"
+            )
+    return "\n".join(lines) + "\n"
+
+
+def as_markdown() -> str:
+    """The table of docs/configuration.md."""
+    lines = ["| Setting | Default | Unit | What it is |", "|---|---|---|---|"]
+    lines += [
+        f"| `{name}` | {f'`{default}`' if default else '—'} | {unit or '—'} | {sentence} |"
+        for name, default, unit, sentence, _ in _rows()
+    ]
+    return "\n".join(lines) + "\n"
