@@ -3,7 +3,10 @@
 Slot 0 is the configuration epoch: the ledger moves it on after each commit that changed a bucket, a
 bucket's configuration, a user or a key; everyone else drops its cache when the number has moved.
 
-Slots 1..MAX_READERS say, per worker, when its oldest read under way began (milliseconds, 0 for none).
+Slot 1 is the index generation: a ledger that is ready to serve writes its own here; whoever reads an
+index that an earlier ledger named opens the one that this ledger names first.
+
+The slots after these say, per worker, when its oldest read under way began (milliseconds, 0 for none).
 The garbage job keeps the bytes of an object that was deleted after that, so that a download in
 progress is not cut off. Each slot has one writer; 8-byte aligned stores are atomic on every CPU
 CPython supports here.
@@ -15,7 +18,10 @@ from pathlib import Path
 from typing import Final
 
 MAX_READERS: Final = 255
-_SIZE: Final = 8 * (1 + MAX_READERS)
+_EPOCH: Final = 0
+_INDEX_GENERATION: Final = 1
+_READERS: Final = 2
+_SIZE: Final = 8 * (_READERS + MAX_READERS)
 
 
 class SharedState:
@@ -41,16 +47,25 @@ class SharedState:
     @property
     def epoch(self) -> int:
         """The configuration epoch: compare for equality with the one a cache was filled under."""
-        return self._slots[0]
+        return self._slots[_EPOCH]
 
     def advance_epoch(self) -> None:
         """Tell every process that configuration changed. Only the ledger may call this."""
-        self._slots[0] = self._slots[0] + 1
+        self._slots[_EPOCH] = self._slots[_EPOCH] + 1
+
+    @property
+    def index_generation(self) -> int:
+        """The incarnation of the ledger that serves now; 0 before the first is ready."""
+        return self._slots[_INDEX_GENERATION]
+
+    def set_index_generation(self, generation: int) -> None:
+        """Only the ledger may call this, once it is ready and before it takes a command."""
+        self._slots[_INDEX_GENERATION] = generation
 
     def set_oldest_read(self, worker: int, began_ms: int) -> None:
         """Worker `worker` (0-based) has reads under way since `began_ms`; 0: none."""
-        self._slots[1 + worker] = began_ms
+        self._slots[_READERS + worker] = began_ms
 
     def oldest_read_ms(self) -> int | None:
         """When the oldest read under way in any worker began; None when there is none."""
-        return min((began for began in self._slots[1:] if began), default=None)
+        return min((began for began in self._slots[_READERS:] if began), default=None)

@@ -6,9 +6,10 @@ its conditions do not hold; nothing was written. A *MetadataError* is a fault of
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeVar
 
 Row = tuple[Any, ...]
+Result = TypeVar("Result", covariant=True)
 
 
 class Database(Protocol):
@@ -35,6 +36,22 @@ class Database(Protocol):
 
     def next_sequence(self) -> int:
         """The next commit sequence number: unique, growing in commit order, never reused."""
+        ...
+
+
+class Command(Protocol[Result]):
+    """One mutation, as a value that can be sent to whoever may write: see commands."""
+
+    advances_epoch: ClassVar[bool]
+    """Whether caches of configuration (buckets, users, keys) are stale once this is committed."""
+
+    def apply(self, db: Database, now_ms: int) -> Result:
+        """Decide every condition and write the rows, inside the transaction the engine has opened.
+
+        `now_ms` never goes back from one command to the next. Raises Refusal or Conflict: then what
+        this command wrote is undone and the others of its batch stand. Must depend on nothing but
+        `db`, its own fields and `now_ms`.
+        """
         ...
 
 
@@ -88,6 +105,14 @@ class BucketNotEmpty(Refusal):
 
 class TooManyBuckets(Refusal):
     """detail: limit."""
+
+
+class BucketStateInvalid(Refusal):
+    """The bucket's versioning and object lock do not allow it. detail: bucket (name)."""
+
+
+class IsDeleteMarker(Refusal):
+    """The version named is a delete marker, which has no such thing. detail: key, version_id."""
 
 
 class KeyMissing(Refusal):

@@ -1,0 +1,305 @@
+"""What a worker holds of the metadata: send a command to the ledger, read the index.
+
+Commands issued in one turn of the event loop leave in one frame. A command has one of four ends: its
+result; a Refusal (an answer: nothing was written); Conflict, Busy or Unavailable (certainly not
+written); OutcomeUnknown (sent, and the ledger was lost or silent: it may be written or not).
+
+While the ledger is away, commands wait for it up to a bound and reads go on: nobody can write what
+they would miss. A ledger that starts again may have rebuilt the index elsewhere; from the moment it
+is ready (`SharedState.index_generation`) readers of an earlier one refuse to answer until its hello
+has named the index, so no read misses what was acknowledged before it.
+"""
+
+import asyncio
+import importlib
+from asyncio import Future, Task, TimerHandle, Transport
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, ParamSpec, Self, TypeVar, cast
+
+from objstore import clock
+from objstore.meta import wire
+from objstore.meta.interface import Busy, Command, OutcomeUnknown, Unavailable
+from objstore.meta.sqlite import IndexDamaged, Query, Readers
+from objstore.shared_state import SharedState
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class ClientLimits:
+    """Bounds of one client."""
+
+    waiting_max: int = 4096
+    """Commands sent or waiting to be sent; past it, write raises Busy."""
+    connect_s: float = 30.0
+    """How long `connect` waits for the ledger's first hello."""
+    unsent_s: float = 5.0
+    """How long a command waits for a ledger to come back before it is given up unsent."""
+    answer_s: float = 60.0
+    """How long a sent command waits for its answer before it is given up as unknown."""
+    retry_s: float = 0.05
+    """Between two attempts to reach the ledger."""
+    sweep_s: float = 0.25
+    """Between two looks for commands that waited too long."""
+
+
+class _Waiting:
+    """One command under way: where its answer goes, and when it is given up."""
+
+    __slots__ = ("deadline_s", "future", "is_sent")
+
+    def __init__(self, future: "Future[Any]", deadline_s: float) -> None:
+        self.future = future
+        self.deadline_s = deadline_s
+        self.is_sent = False
+
+
+class Metadata:
+    """One process's access to the metadata. Made by `connect`; belongs to one event loop."""
+
+    def __init__(
+        self, socket_path: str, shared: SharedState | None, codec: wire.Codec | None, limits: ClientLimits
+    ) -> None:
+        self._socket_path = socket_path
+        self._shared = shared
+        self._codec = codec or cast(wire.Codec, importlib.import_module("objstore.meta.commands"))
+        self._limits = limits
+        self._loop = asyncio.get_running_loop()
+        self._transport: Transport | None = None
+        self._readers: Readers | None = None
+        self._generation = -1
+        self._next_number = 0
+        self._waiting: dict[int, _Waiting] = {}
+        self._unsent: list[tuple[int, bytes | str]] = []
+        self._is_flush_due = False
+        self._is_closed = False
+        self._is_ready = asyncio.Event()
+        self._connecting: Task[None] | None = None
+        self._sweep: TimerHandle = self._loop.call_later(limits.sweep_s, self._give_up_late)
+
+    @classmethod
+    async def connect(
+        cls,
+        socket_path: str,
+        shared: SharedState | None = None,
+        *,
+        codec: wire.Codec | None = None,
+        limits: ClientLimits | None = None,
+    ) -> Self:
+        """A client that has heard the ledger's hello and opened its index.
+
+        `shared` lets it notice at once that the index was rebuilt; without it (tools, tests) reads
+        may lag behind in the instant a restarted ledger has a new index. Raises Unavailable when no
+        ledger answers in time.
+        """
+        limits = limits or ClientLimits()
+        self = cls(socket_path, shared, codec, limits)
+        self._reconnect()
+        try:
+            async with asyncio.timeout(limits.connect_s):
+                await self._is_ready.wait()
+        except TimeoutError:
+            await self.close()
+            raise Unavailable(f"no ledger answers at {socket_path}") from None
+        return self
+
+    async def write(self, command: Command[R]) -> R:
+        """Have `command` decided and committed; its result. Durable and visible to reads on return.
+
+        Raises what the command refuses, Conflict, Busy, Unavailable, OutcomeUnknown. Cancelling the
+        caller does not recall the command.
+        """
+        result: R = self._codec.decode_result(await self._ask(self._codec.encode(command)))
+        return result
+
+    async def ledger_status(self) -> dict[str, Any]:
+        """How the ledger stands (see LedgerStatus). Raises Busy, Unavailable."""
+        status: dict[str, Any] = await self._ask(wire.STATUS)
+        return status
+
+    async def read(
+        self, query: Callable[Concatenate[Database, P], R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """What `query` finds, run off the event loop. Sees every write acknowledged before the call.
+
+        Waits for the ledger (bounded) where an index was rebuilt. Raises Unavailable.
+        """
+        if self._is_outdated():
+            await self._hear_hello()
+        readers = self._current_readers()
+        try:
+            return await self._loop.run_in_executor(
+                readers.pool, lambda: readers.run_in_thread(query, *args, **kwargs)
+            )
+        except IndexDamaged:
+            self._report_damage()
+            raise
+
+    def read_now(self, query: Query[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """The same, inline: for point lookups of a few tens of microseconds."""
+        if self._is_outdated():
+            raise Unavailable("the index moved; the ledger has not yet said where")
+        try:
+            return self._current_readers().inline.run(query, *args, **kwargs)
+        except IndexDamaged:
+            self._report_damage()
+            raise
+
+    async def close(self) -> None:
+        """Give up what waits (sent: unknown; unsent: unavailable) and release everything. Idempotent."""
+        self._is_closed = True
+        self._sweep.cancel()
+        if self._connecting is not None:
+            self._connecting.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._connecting
+        if self._transport is not None:
+            self._transport.close()
+        for number in list(self._waiting):
+            self._fail(number, "the client was closed")
+        if self._readers is not None:
+            readers, self._readers = self._readers, None
+            await self._loop.run_in_executor(None, readers.close)
+
+    # Commands
+
+    def _ask(self, question: bytes | str) -> "Future[Any]":
+        """The payload that will come back for an encoded command or a word of the wire's own."""
+        if len(self._waiting) >= self._limits.waiting_max:
+            raise Busy(f"{self._limits.waiting_max} commands are waiting for the ledger")
+        if self._is_closed:
+            raise Unavailable("the client is closed")
+        future: Future[Any] = self._loop.create_future()
+        number = self._next_number
+        self._next_number = number + 1
+        self._waiting[number] = _Waiting(future, clock.monotonic_s() + self._limits.unsent_s)
+        self._unsent.append((number, question))
+        if not self._is_flush_due:
+            self._is_flush_due = True
+            self._loop.call_soon(self._flush)
+        return future
+
+    def _flush(self) -> None:
+        self._is_flush_due = False
+        if self._transport is None or not self._unsent:
+            return  # sent when the hello comes
+        questions = [(number, data) for number, data in self._unsent if number in self._waiting]
+        self._unsent.clear()
+        deadline_s = clock.monotonic_s() + self._limits.answer_s
+        for number, _ in questions:
+            waiting = self._waiting[number]
+            waiting.is_sent = True
+            waiting.deadline_s = deadline_s
+        self._transport.write(wire.frame(questions))
+
+    def _take_answers(self, answers: list[tuple[int, int, Any]]) -> None:
+        for number, outcome, payload in answers:
+            waiting = self._waiting.pop(number, None)
+            if waiting is None or waiting.future.done():  # given up before
+                continue
+            if outcome == wire.OK:
+                waiting.future.set_result(payload)
+            else:
+                waiting.future.set_exception(wire.raised(outcome, payload))
+
+    def _fail(self, number: int, reason: str) -> None:
+        waiting = self._waiting.pop(number)
+        if not waiting.future.done():
+            waiting.future.set_exception((OutcomeUnknown if waiting.is_sent else Unavailable)(reason))
+
+    def _give_up_late(self) -> None:
+        now_s = clock.monotonic_s()
+        for number in [number for number, waiting in self._waiting.items() if waiting.deadline_s <= now_s]:
+            self._fail(number, "no answer from the ledger in time")
+        self._unsent = [question for question in self._unsent if question[0] in self._waiting]
+        self._sweep = self._loop.call_later(self._limits.sweep_s, self._give_up_late)
+
+    # The connection
+
+    def _reconnect(self) -> None:
+        if not self._is_closed and self._connecting is None:
+            self._connecting = self._loop.create_task(self._try_until_connected())
+
+    async def _try_until_connected(self) -> None:
+        try:
+            while True:
+                with suppress(OSError):
+                    await self._loop.create_unix_connection(lambda: _Connection(self), self._socket_path)
+                    return
+                await asyncio.sleep(self._limits.retry_s)
+        finally:
+            self._connecting = None
+
+    def _greeted(self, transport: Transport, hello: wire.Hello) -> None:
+        try:
+            fresh = Readers(hello.index_path)
+        except IndexDamaged:
+            transport.abort()  # its index went away since: ask again
+            return
+        if self._readers is not None:
+            self._loop.run_in_executor(None, self._readers.close)
+        self._readers = fresh
+        self._generation = hello.generation
+        self._transport = transport
+        self._is_ready.set()
+        self._flush()
+
+    def _lost(self, transport: Transport) -> None:
+        if self._transport is transport:
+            self._transport = None
+            self._is_ready.clear()
+            for number in [number for number, waiting in self._waiting.items() if waiting.is_sent]:
+                self._fail(number, "the ledger went away before it answered")
+        self._loop.call_later(self._limits.retry_s, self._reconnect)
+
+    # Reads
+
+    def _is_outdated(self) -> bool:
+        """Whether a ledger is ready whose index may be another than the one open here."""
+        shared = self._shared
+        return shared is not None and shared.index_generation != self._generation
+
+    def _current_readers(self) -> Readers:
+        if self._readers is None:
+            raise Unavailable("the client is closed")
+        return self._readers
+
+    async def _hear_hello(self) -> None:
+        try:
+            async with asyncio.timeout(self._limits.unsent_s):
+                while self._is_outdated():  # noqa: ASYNC110 - the number is in shared memory: nobody can notify
+                    await asyncio.sleep(self._limits.retry_s / 2)
+        except TimeoutError:
+            raise Unavailable("the index moved; the ledger does not say where") from None
+
+    def _report_damage(self) -> None:
+        with suppress(Busy, Unavailable):
+            self._ask(wire.SUSPECT).add_done_callback(lambda future: future.cancelled() or future.exception())
+
+
+class _Connection(asyncio.Protocol):
+    """One connection to the ledger: frames in, handed to the client."""
+
+    def __init__(self, client: Metadata) -> None:
+        self._client = client
+        self._frames = wire.FrameReader()
+        self._transport: Transport | None = None
+        self._is_greeted = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        assert self._transport is not None
+        for value in self._frames.feed(data):
+            if self._is_greeted:
+                self._client._take_answers(value)
+            else:
+                self._is_greeted = True
+                self._client._greeted(self._transport, wire.Hello(**value))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        assert self._transport is not None
+        self._client._lost(self._transport)
