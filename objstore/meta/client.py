@@ -119,9 +119,7 @@ class Metadata:
         status: dict[str, Any] = await self._ask(wire.STATUS)
         return status
 
-    async def read(
-        self, query: Callable[Concatenate[Database, P], R], *args: P.args, **kwargs: P.kwargs
-    ) -> R:
+    async def read(self, query: Query[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """What `query` finds, run off the event loop. Sees every write acknowledged before the call.
 
         Waits for the ledger (bounded) where an index was rebuilt. Raises Unavailable.
