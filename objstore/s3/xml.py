@@ -23,6 +23,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import MISSING, dataclass, field, fields
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import lru_cache, partial
 from time import gmtime, strftime
 from types import NoneType, UnionType
@@ -58,7 +59,9 @@ MAX_DOCUMENT_BYTES: Final = 1024 * 1024
 """The longest document read unless its class says otherwise."""
 
 Instant = Annotated[int, "instant"]
-"""Milliseconds since the epoch here, `2006-02-03T16:45:09.000Z` in the document."""
+"""Milliseconds since the epoch here, `2006-02-03T16:45:09.000Z` in the document.
+
+Other ISO 8601 forms and RFC 1123 dates are read too: SDKs write a few elements that way."""
 
 ETag = Annotated[str, "etag"]
 """Bare here, in double quotes in the document; both are read."""
@@ -258,7 +261,9 @@ def _read_bool(text: str) -> bool:
 
 
 def _read_instant(text: str) -> int:
-    instant = datetime.fromisoformat(text.strip())
+    text = text.strip()
+    is_iso = text[:1].isdigit()
+    instant = datetime.fromisoformat(text) if is_iso else parsedate_to_datetime(text)
     if instant.tzinfo is None:
         instant = instant.replace(tzinfo=UTC)
     return round(instant.timestamp() * 1000)

@@ -1,0 +1,13 @@
+"""A bucket's versioning state."""
+
+from typing import Literal
+
+from objstore.s3.xml import document, element
+
+
+@document
+class VersioningConfiguration:
+    """Both absent: never versioned."""
+
+    status: Literal["Enabled", "Suspended"] | None = None
+    mfa_delete: Literal["Enabled", "Disabled"] | None = element("MfaDelete", default=None)
