@@ -12,8 +12,8 @@ from typing import ClassVar
 class S3Error(Exception):
     """An answer that says no. Subclasses name status, message and (where it differs) the code.
 
-    `elements` become elements of the error document under the names given; an element whose name is not
-    an identifier goes in as `**{"X-Amz-Expires": …}`. `headers` go into the response.
+    Keywords become `elements` of the error document under the names given (one whose name is no Python
+    identifier is put into `elements` afterwards). `headers` go into the response.
     """
 
     status: ClassVar[int] = 500
