@@ -24,12 +24,10 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, P
     """A server with TLS and a certificate for localhost, and that certificate's path."""
     directory = tmp_path_factory.mktemp("tls")
     certificate, key = directory / "cert.pem", directory / "key.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
-         "-subj", "/CN=localhost",
-         "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)],
-        check=True, capture_output=True,
-    )  # fmt: skip
+    request = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost"
+    names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    files = ["-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(["openssl", *request.split(), *names, *files], check=True, capture_output=True)
     server = TlsServer(directory, options=["--tls-certificate", str(certificate), "--tls-key", str(key)])
     server.certificate = certificate
     server.start()
