@@ -1,0 +1,85 @@
+"""From what went wrong below to what S3 says about it: the one table.
+
+Storage and metadata errors and refusals know nothing of S3; the pipeline's single `except` asks
+`translate`. Whatever is not in the table is our own mistake: InternalError, and the pipeline logs it.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from objstore.meta import interface as meta
+from objstore.s3 import errors
+from objstore.s3.errors import S3Error
+from objstore.storage import interface as storage
+
+
+def translate(failure: BaseException) -> S3Error | None:
+    """The S3 error that answers `failure`; None when nobody foresaw it.
+
+    An S3 error answers itself. The most specific row of the table wins.
+    """
+    if isinstance(failure, S3Error):
+        return failure
+    for kind in type(failure).__mro__:
+        answer = _ANSWERS.get(kind)
+        if answer is not None:
+            return answer(failure)
+    return None
+
+
+def _says(error: type[S3Error], message: str | None = None) -> Callable[[Any], S3Error]:
+    """Always the same answer."""
+    return lambda failure: error(message)
+
+
+def _with(error: type[S3Error], message: str | None = None, **names: str) -> Callable[[Any], S3Error]:
+    """The answer with some of the refusal's details as elements: `Element="name of the detail"`."""
+
+    def answer(refusal: meta.Refusal) -> S3Error:
+        known = {
+            element: refusal.detail[name]
+            for element, name in names.items()
+            if refusal.detail.get(name) is not None
+        }
+        return error(message, **known)
+
+    return answer
+
+
+def _quorum(failure: storage.WriteQuorumLost) -> S3Error:
+    """How many drives are needed is no secret, and the one thing an operator wants to read here."""
+    return errors.SlowDown(str(failure) or "Too few drives can take writes now. Please try again later.")
+
+
+_ANSWERS: Final[dict[type[BaseException], Callable[[Any], S3Error]]] = {
+    # Bytes.
+    storage.WriteQuorumLost: _quorum,
+    storage.OutOfSpace: _says(errors.InsufficientStorage),
+    storage.TooFewShards: _says(
+        errors.SlowDown, "Too few drives that hold this object can be read now. Please try again later."
+    ),
+    storage.StoreUnavailable: _says(errors.SlowDown),
+    storage.BlobMissing: _says(errors.InternalError, "The bytes of this object cannot be found."),
+    storage.BlobCorrupt: _says(errors.InternalError, "The bytes of this object are damaged beyond repair."),
+    # Facts: faults of the engine.
+    meta.Busy: _says(errors.SlowDown),
+    meta.OutcomeUnknown: _says(
+        errors.InternalError, "The request may or may not have taken effect. Please try again."
+    ),
+    meta.Unavailable: _says(
+        errors.ServiceUnavailable, "The metadata cannot be written now. Please try again."
+    ),
+    meta.Conflict: _says(errors.OperationAborted),
+    # Facts: answers that say no.
+    meta.BucketMissing: _with(errors.NoSuchBucket, BucketName="bucket"),
+    meta.BucketExists: _with(errors.BucketAlreadyExists, BucketName="bucket"),
+    meta.BucketNotEmpty: _with(errors.BucketNotEmpty, BucketName="bucket"),
+    meta.TooManyBuckets: _says(errors.TooManyBuckets),
+    meta.KeyMissing: _with(errors.NoSuchKey, Key="key"),
+    meta.VersionMissing: _with(errors.NoSuchVersion, Key="key", VersionId="version_id"),
+    meta.UploadMissing: _with(errors.NoSuchUpload, UploadId="upload_id"),
+    meta.PartInvalid: _with(errors.InvalidPart, UploadId="upload_id", PartNumber="part_number", ETag="etag"),
+    meta.ConditionFailed: _with(errors.PreconditionFailed, Condition="condition"),
+    meta.Locked: _says(errors.AccessDenied, "Access Denied because object protected by object lock."),
+    meta.SubresourceMissing: _says(errors.NoSuchConfiguration),
+}
