@@ -13,6 +13,7 @@ replay, and may raise OSError to inject a fault.
 """
 
 import errno
+import fcntl
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -23,7 +24,7 @@ Observer = Callable[[str, str, tuple[Any, ...]], None]
 """Called as observer(operation, path, details) before the operation; raise OSError to make it fail.
 
 Operations and their details: mkdir (), create (), write (offset, bytes), sync (), sync_directory (),
-allocate (offset, length), truncate (length,), rename (new_path,), unlink (), rmdir (),
+allocate (offset, length), truncate (length,), append (bytes), rename (new_path,), unlink (), rmdir (),
 open (), read (offset, length).
 """
 
@@ -149,11 +150,41 @@ def read(descriptor: int, offset: int, length: int) -> bytes:
     return b"".join(pieces)
 
 
+def write_synced(descriptor: int, offset: int, buffers: Sequence[Buffer]) -> int:
+    """`write` and `sync` in one call to the kernel: durable when it returns. For logs: half the system calls.
+
+    After an error neither the bytes nor an earlier unsynced write of this descriptor may be trusted.
+    """
+    wanted = sum(map(len, buffers))
+    if _observer is None and len(buffers) <= _IOV_MAX:
+        written = os.pwritev(descriptor, buffers, offset, os.RWF_DSYNC)
+        if written == wanted:
+            return wanted
+    write(descriptor, offset, buffers)
+    sync(descriptor)
+    return wanted
+
+
 def sync(descriptor: int) -> None:
     """The file's bytes (and its length) are durable when this returns. Never retry it after an error."""
     if _observer is not None:
         _tell("sync", path_of(descriptor))
     os.fdatasync(descriptor)
+
+
+def read_now(descriptor: int, offset: int, buffers: Sequence[bytearray | memoryview]) -> int:
+    """Fill `buffers` from `offset` with what the page cache holds; the bytes got. Never waits for a drive.
+
+    0 when nothing is cached, or where the kernel or file system cannot tell.
+    """
+    if _observer is not None:
+        _tell("read", path_of(descriptor), offset, sum(map(len, buffers)))
+    try:
+        return os.preadv(descriptor, buffers, offset, os.RWF_NOWAIT)
+    except OSError as exc:
+        if exc.errno in (errno.EAGAIN, errno.EOPNOTSUPP, errno.EINVAL):
+            return 0
+        raise
 
 
 def sync_directory(directory: int) -> None:
@@ -176,6 +207,19 @@ def allocate(descriptor: int, offset: int, length: int) -> None:
             raise
 
 
+def append(directory: int, name: str, data: bytes) -> None:
+    """Add `data` to the end of the file `name`, made if absent. Not durable, but never in part between
+    two writers: for accounts that may be lost."""
+    path = _join(directory, name)
+    _tell("append", path, data)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+    descriptor = os.open(name, flags, 0o600, dir_fd=directory)
+    try:
+        os.write(descriptor, data)
+    finally:
+        os.close(descriptor)
+
+
 def truncate(descriptor: int, length: int) -> None:
     """Cut or extend the file to `length` bytes. Durable after `sync`."""
     _tell("truncate", path_of(descriptor), length)
@@ -186,6 +230,23 @@ def rename(directory: int, name: str, new_name: str) -> None:
     """Give `name` the new name, replacing what had it, in one step. Durable after `sync_directory`."""
     _tell("rename", _join(directory, name), _join(directory, new_name))
     os.rename(name, new_name, src_dir_fd=directory, dst_dir_fd=directory)
+
+
+def forget_cached(descriptor: int) -> None:
+    """Drop the file's clean pages, so that the next read comes from the drive. Advice: may do nothing."""
+    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def try_lock(descriptor: int, *, shared: bool = False) -> bool:
+    """Lock a file or directory against other processes until the descriptor is closed; False if it is taken.
+
+    The lock goes with the descriptor, so it ends with the process, however that ends (flock(2)).
+    """
+    try:
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def unlink(directory: int, name: str) -> None:
