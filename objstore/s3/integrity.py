@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from objstore.model import Checksum
 from objstore.s3 import checksums
-from objstore.s3.errors import BadDigest, InvalidRequest, MalformedTrailer
+from objstore.s3.errors import BadDigest, InvalidDigest, InvalidRequest, MalformedTrailer
 
 MD5_BYTES: Final = 16
 _NOT_VALUES: Final = frozenset({"x-amz-checksum-mode", "x-amz-checksum-type", "x-amz-checksum-algorithm"})
