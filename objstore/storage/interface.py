@@ -94,6 +94,15 @@ class StoreStatus:
     detail: dict[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """What a blob's locator says of its safety now, without touching a drive."""
+
+    drives: frozenset[int] = frozenset()  # numbers of the drives that should hold its shards
+    missing_shards: int = 0  # of its worst chunk: on a drive that cannot be read now, or on none at all
+    is_mendable: bool = False  # a healthy drive that holds none of that chunk's shards could take one
+
+
 class BlobStore(Protocol):
     """Where blobs lie. Safe for concurrent use from one event loop; every method may be cancelled."""
 
@@ -128,9 +137,17 @@ class BlobStore(Protocol):
         """
         ...
 
-    async def delete(self, ref: BlobRef) -> None:
-        """Give the blob's space back; absent is fine. Shards on drives that are away are deleted later,
-        when a listing finds them unreferenced. Raises StoreUnavailable."""
+    async def delete(self, ref: BlobRef) -> bool:
+        """Give the blob's space back; absent is fine. Whether all of it is gone for good.
+
+        False: drives that are expected back still hold shards; call again when they are there. Whoever
+        cannot (a writer that gives up) leaves them to the job that looks for what nothing refers to.
+        Raises StoreUnavailable.
+        """
+        ...
+
+    def exposure(self, ref: BlobRef) -> Exposure:
+        """How safe the blob is as far as the drives' states tell. No I/O, a few µs."""
         ...
 
     async def verify(self, ref: BlobRef, *, repair: bool) -> Verification:
