@@ -1,0 +1,134 @@
+"""Every mutation of the facts: frozen dataclasses whose `apply` runs inside one transaction.
+
+A command decides all its conditions there, against the database as it is, and answers with nouns or
+raises a Refusal; no caller checks first and acts then. The SQL is one for SQLite and PostgreSQL.
+"""
+
+from typing import Any, Final
+
+from objstore.meta.commands.blobs import (
+    FinishRepair,
+    ForgetGarbage,
+    MoveBlob,
+    PostponeRepair,
+    QueueRepair,
+    ReleaseParts,
+)
+from objstore.meta.commands.buckets import (
+    CreateBucket,
+    DeleteBucket,
+    EnableObjectLock,
+    SetSubresource,
+    SetVersioning,
+)
+from objstore.meta.commands.codec import Codec
+from objstore.meta.commands.conditions import WriteConditions, etag_matches
+from objstore.meta.commands.locks import AdvanceLockClock, ReplaceAttributes
+from objstore.meta.commands.objects import Deleted, DeleteVersion, PutVersion
+from objstore.meta.commands.uploads import AbortUpload, CompleteUpload, CreateUpload, NamedPart, PutPart
+from objstore.meta.commands.users import (
+    PutAccessKey,
+    PutUser,
+    RemoveAccessKey,
+    RemoveUser,
+    SetAccessKeyEnabled,
+    SetState,
+    SetUserEnabled,
+)
+from objstore.meta.interface import Command
+from objstore.model import AccessKey, Bucket, ObjectVersion, Part, Upload, User
+
+COMMANDS: Final[tuple[type[Command[Any]], ...]] = (
+    PutVersion,
+    DeleteVersion,
+    ReplaceAttributes,
+    CreateUpload,
+    PutPart,
+    CompleteUpload,
+    AbortUpload,
+    CreateBucket,
+    DeleteBucket,
+    SetVersioning,
+    EnableObjectLock,
+    SetSubresource,
+    QueueRepair,
+    FinishRepair,
+    PostponeRepair,
+    MoveBlob,
+    ForgetGarbage,
+    ReleaseParts,
+    AdvanceLockClock,
+    PutUser,
+    RemoveUser,
+    SetUserEnabled,
+    PutAccessKey,
+    SetAccessKeyEnabled,
+    RemoveAccessKey,
+    SetState,
+)
+RESULTS: Final = (ObjectVersion, Deleted, Part, Upload, Bucket, User, AccessKey)
+"""What commands answer with, besides None and plain values."""
+
+_commands: Final = Codec(COMMANDS)
+_results: Final = Codec(RESULTS)
+
+
+def encode(command: Command[Any]) -> bytes:
+    """A command as bytes for `decode` of the same version."""
+    return _commands.encode(command)
+
+
+def decode(data: bytes) -> Command[Any]:
+    """The command that `encode` was given."""
+    command: Command[Any] = _commands.decode(data)
+    return command
+
+
+def encode_result(result: Any) -> bytes:
+    """A command's result as bytes for `decode_result` of the same version."""
+    return _results.encode(result)
+
+
+def decode_result(data: bytes) -> Any:
+    """The result that `encode_result` was given."""
+    return _results.decode(data)
+
+
+__all__ = [
+    "COMMANDS",
+    "RESULTS",
+    "AbortUpload",
+    "AdvanceLockClock",
+    "CompleteUpload",
+    "CreateBucket",
+    "CreateUpload",
+    "DeleteBucket",
+    "DeleteVersion",
+    "Deleted",
+    "EnableObjectLock",
+    "FinishRepair",
+    "ForgetGarbage",
+    "MoveBlob",
+    "NamedPart",
+    "PostponeRepair",
+    "PutAccessKey",
+    "PutPart",
+    "PutUser",
+    "PutVersion",
+    "QueueRepair",
+    "ReleaseParts",
+    "RemoveAccessKey",
+    "RemoveUser",
+    "ReplaceAttributes",
+    "SetAccessKeyEnabled",
+    "SetState",
+    "SetSubresource",
+    "SetUserEnabled",
+    "SetVersioning",
+    "WriteConditions",
+    "decode",
+    "decode_result",
+    "encode",
+    "encode_result",
+    "etag_matches",
+]

@@ -1,0 +1,168 @@
+"""Buckets and their configuration."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from objstore.meta import queries
+from objstore.meta.interface import (
+    BucketExists,
+    BucketMissing,
+    BucketNotEmpty,
+    BucketStateInvalid,
+    Database,
+    TooManyBuckets,
+)
+from objstore.model import Bucket, Versioning
+
+
+@dataclass(frozen=True, slots=True)
+class CreateBucket:
+    """Create a bucket, with versioning if it is to have object lock. Returns it; its id is new for ever.
+
+    `limit` is how many buckets the owner may have. Raises BucketExists, TooManyBuckets.
+    """
+
+    name: str
+    owner_id: str
+    region: str
+    object_lock: bool = False
+    limit: int = 10_000
+    advances_epoch: ClassVar[bool] = True
+
+    def apply(self, db: Database, now_ms: int) -> Bucket:
+        there = queries.bucket_by_name(db, self.name)
+        if there is not None:
+            raise BucketExists(bucket=self.name, owner_id=there.owner_id)
+        row = db.one("SELECT COUNT(*) FROM buckets WHERE owner_id = ?", (self.owner_id,))
+        assert row is not None
+        if row[0] >= self.limit:
+            raise TooManyBuckets(limit=self.limit)
+        bucket = Bucket(
+            id=db.next_sequence(),
+            name=self.name,
+            owner_id=self.owner_id,
+            region=self.region,
+            created_ms=now_ms,
+            versioning=Versioning.ENABLED if self.object_lock else Versioning.NEVER,
+            object_lock=self.object_lock,
+        )
+        db.execute(
+            "INSERT INTO buckets (id, name, owner_id, region, created_ms, versioning, object_lock) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                bucket.id,
+                bucket.name,
+                bucket.owner_id,
+                bucket.region,
+                bucket.created_ms,
+                int(bucket.versioning),
+                int(bucket.object_lock),
+            ),
+        )
+        return bucket
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteBucket:
+    """Remove a bucket without any version or delete marker in it, and its configuration.
+
+    Uploads under way do not keep a bucket (nor do they in S3's general purpose buckets): they are
+    dropped. Raises BucketMissing, BucketNotEmpty.
+    """
+
+    name: str
+    advances_epoch: ClassVar[bool] = True
+
+    def apply(self, db: Database, now_ms: int) -> None:
+        bucket = queries.bucket_by_name(db, self.name)
+        if bucket is None:
+            raise BucketMissing(bucket=self.name)
+        here = (bucket.id,)
+        for anything in (
+            "SELECT 1 FROM objects WHERE bucket_id = ? LIMIT 1",
+            "SELECT 1 FROM history WHERE bucket_id = ? LIMIT 1",
+        ):
+            if db.one(anything, here) is not None:
+                raise BucketNotEmpty(bucket=self.name)
+        db.execute(
+            "INSERT INTO dropped_uploads (upload_id, since_ms) "
+            "SELECT upload_id, CAST(? AS BIGINT) FROM uploads WHERE bucket_id = ?",
+            (now_ms, bucket.id),
+        )
+        db.execute("DELETE FROM uploads WHERE bucket_id = ?", here)
+        db.execute("DELETE FROM bucket_subresources WHERE bucket_id = ?", here)
+        db.execute("DELETE FROM buckets WHERE id = ?", here)
+
+
+@dataclass(frozen=True, slots=True)
+class SetVersioning:
+    """Enable or suspend versioning; it never returns to NEVER. Returns the bucket.
+
+    Raises BucketMissing; BucketStateInvalid for NEVER, and for SUSPENDED where objects can be locked.
+    """
+
+    bucket_id: int
+    state: Versioning
+    advances_epoch: ClassVar[bool] = True
+
+    def apply(self, db: Database, now_ms: int) -> Bucket:
+        bucket = queries.bucket(db, self.bucket_id)
+        if bucket is None:
+            raise BucketMissing()
+        if self.state == Versioning.NEVER or (bucket.object_lock and self.state != Versioning.ENABLED):
+            raise BucketStateInvalid(bucket=bucket.name)
+        return _update(db, self.bucket_id, "versioning", int(self.state))
+
+
+@dataclass(frozen=True, slots=True)
+class EnableObjectLock:
+    """Let objects of a bucket be locked, for ever. Returns the bucket.
+
+    Raises BucketMissing; BucketStateInvalid while versioning is not enabled.
+    """
+
+    bucket_id: int
+    advances_epoch: ClassVar[bool] = True
+
+    def apply(self, db: Database, now_ms: int) -> Bucket:
+        bucket = queries.bucket(db, self.bucket_id)
+        if bucket is None:
+            raise BucketMissing()
+        if bucket.versioning != Versioning.ENABLED:
+            raise BucketStateInvalid(bucket=bucket.name)
+        return _update(db, self.bucket_id, "object_lock", 1)
+
+
+def _update(db: Database, bucket_id: int, column: str, value: int) -> Bucket:
+    db.execute(f"UPDATE buckets SET {column} = ? WHERE id = ?", (value, bucket_id))
+    bucket = queries.bucket(db, bucket_id)
+    assert bucket is not None
+    return bucket
+
+
+@dataclass(frozen=True, slots=True)
+class SetSubresource:
+    """Replace one piece of a bucket's configuration, or remove it (`document` None; absent is fine).
+
+    Raises BucketMissing.
+    """
+
+    bucket_id: int
+    kind: str
+    document: bytes | None
+    advances_epoch: ClassVar[bool] = True
+
+    def apply(self, db: Database, now_ms: int) -> None:
+        if db.one("SELECT 1 FROM buckets WHERE id = ?", (self.bucket_id,)) is None:
+            raise BucketMissing()
+        if self.document is None:
+            db.execute(
+                "DELETE FROM bucket_subresources WHERE bucket_id = ? AND kind = ?",
+                (self.bucket_id, self.kind),
+            )
+            return
+        db.execute(
+            "INSERT INTO bucket_subresources (bucket_id, kind, document) VALUES (?, ?, ?) "
+            "ON CONFLICT (bucket_id, kind) DO UPDATE SET document = excluded.document",
+            (self.bucket_id, self.kind, self.document),
+        )

@@ -1,0 +1,351 @@
+"""Every read of the facts but the listings of keys (listing.py, named here too): point lookups and walks.
+
+Each function takes the database first and runs in one snapshot. Walks take the last id seen and a
+limit, and go by primary key, so that a job can stop anywhere and go on.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from objstore.meta.interface import Database
+from objstore.meta.layout import Layout
+from objstore.meta.listing import (
+    ObjectPage,
+    UploadPage,
+    VersionPage,
+    list_objects,
+    list_uploads,
+    list_versions,
+)
+from objstore.meta.rows import (
+    ACCESS_KEY_COLUMNS,
+    BUCKET_COLUMNS,
+    HISTORY_COLUMNS,
+    OBJECT_COLUMNS,
+    PART_COLUMNS,
+    UPLOAD_COLUMNS,
+    USER_COLUMNS,
+    access_key_of,
+    bucket_of,
+    part_of,
+    upload_of,
+    user_of,
+    version_of,
+)
+from objstore.model import AccessKey, BlobRef, Bucket, ObjectVersion, Part, Upload, User
+
+__all__ = [
+    "Counts",
+    "ObjectPage",
+    "PartPage",
+    "Repair",
+    "UploadPage",
+    "VersionPage",
+    "access_key",
+    "all_buckets",
+    "blob",
+    "blobs_after",
+    "blobs_known",
+    "bucket",
+    "bucket_by_name",
+    "buckets_of",
+    "counts",
+    "current",
+    "dropped_uploads",
+    "garbage_before",
+    "keys_of",
+    "list_objects",
+    "list_parts",
+    "list_uploads",
+    "list_versions",
+    "manifest",
+    "parts_between",
+    "repairs_due",
+    "state",
+    "subresource",
+    "subresources",
+    "top",
+    "upload",
+    "user_by_email",
+    "user_by_id",
+    "user_by_name",
+    "users",
+    "version",
+]
+
+# Buckets
+
+_BUCKET = f"SELECT {BUCKET_COLUMNS} FROM buckets WHERE id = ?"
+_BUCKET_BY_NAME = f"SELECT {BUCKET_COLUMNS} FROM buckets WHERE name = ?"
+_BUCKETS = f"SELECT {BUCKET_COLUMNS} FROM buckets WHERE name > ? ORDER BY name LIMIT ?"
+_BUCKETS_OF = (
+    f"SELECT {BUCKET_COLUMNS} FROM buckets WHERE owner_id = ? AND name > ? AND name >= ? AND name < ? "
+    "AND (region = ? OR ? = '') ORDER BY name LIMIT ?"
+)
+_AFTER_ALL_NAMES = "\x7f"  # bucket names are ASCII
+
+
+def bucket(db: Database, bucket_id: int) -> Bucket | None:
+    """The bucket of this id."""
+    row = db.one(_BUCKET, (bucket_id,))
+    return None if row is None else bucket_of(row)
+
+
+def bucket_by_name(db: Database, name: str) -> Bucket | None:
+    """The bucket that has this name now."""
+    row = db.one(_BUCKET_BY_NAME, (name,))
+    return None if row is None else bucket_of(row)
+
+
+def buckets_of(
+    db: Database, owner_id: str, prefix: str = "", after: str = "", limit: int = 10_000, region: str = ""
+) -> list[Bucket]:
+    """An owner's buckets by name: those that begin with `prefix`, come after `after`, lie in `region`."""
+    end = prefix + _AFTER_ALL_NAMES
+    rows = db.rows(_BUCKETS_OF, (owner_id, after, prefix, end, region, region, limit))
+    return [bucket_of(row) for row in rows]
+
+
+def all_buckets(db: Database, after: str = "", limit: int = 1000) -> list[Bucket]:
+    """Buckets of all owners by name, after `after`."""
+    return [bucket_of(row) for row in db.rows(_BUCKETS, (after, limit))]
+
+
+def subresource(db: Database, bucket_id: int, kind: str) -> bytes | None:
+    """One piece of a bucket's configuration."""
+    row = db.one(
+        "SELECT document FROM bucket_subresources WHERE bucket_id = ? AND kind = ?", (bucket_id, kind)
+    )
+    return None if row is None else row[0]
+
+
+def subresources(db: Database, bucket_id: int) -> dict[str, bytes]:
+    """All of a bucket's configuration by kind."""
+    return dict(db.rows("SELECT kind, document FROM bucket_subresources WHERE bucket_id = ?", (bucket_id,)))
+
+
+# Objects
+
+_CURRENT = (
+    f"SELECT {OBJECT_COLUMNS.format('o')}, o.blob_id, b.size, b.locator "
+    "FROM objects o LEFT JOIN blobs b ON b.id = o.blob_id WHERE o.bucket_id = ? AND o.key = ?"
+)
+_PAST = (
+    f"SELECT {HISTORY_COLUMNS.format('h')}, h.blob_id, b.size, b.locator, h.is_delete_marker "
+    "FROM history h LEFT JOIN blobs b ON b.id = h.blob_id WHERE h.bucket_id = ? AND h.key = ? "
+)
+_PAST_VERSION = _PAST + "AND h.version_id = ?"
+_NEWEST_PAST = _PAST + "ORDER BY h.reverse_sequence LIMIT 1"
+
+
+def current(db: Database, bucket_id: int, key: str) -> ObjectVersion | None:
+    """The current version if it is live: None for a key never written, deleted or under a marker."""
+    row = db.one(_CURRENT, (bucket_id, key.encode()))
+    return None if row is None else version_of(bucket_id, row)
+
+
+def top(db: Database, bucket_id: int, key: str) -> ObjectVersion | None:
+    """The latest version, be it a delete marker; None for a key without any."""
+    live = current(db, bucket_id, key)
+    if live is not None:
+        return live
+    row = db.one(_NEWEST_PAST, (bucket_id, key.encode()))
+    return None if row is None else version_of(bucket_id, row, is_delete_marker=bool(row[15]))
+
+
+def version(db: Database, bucket_id: int, key: str, version_id: str) -> ObjectVersion | None:
+    """One version or delete marker of a key by its id."""
+    latest = top(db, bucket_id, key)
+    if latest is None or latest.version_id == version_id:
+        return latest
+    row = db.one(_PAST_VERSION, (bucket_id, key.encode(), version_id))
+    if row is None:
+        return None
+    return version_of(bucket_id, row, is_delete_marker=bool(row[15]), is_latest=False)
+
+
+# Uploads and parts
+
+_UPLOAD = f"SELECT {UPLOAD_COLUMNS} FROM uploads WHERE bucket_id = ? AND key = ? AND upload_id = ?"
+_PARTS_BETWEEN = (
+    f"SELECT {PART_COLUMNS} FROM parts p LEFT JOIN blobs b ON b.id = p.blob_id "
+    "WHERE p.upload_id = ? AND p.part_number BETWEEN ? AND ? ORDER BY p.part_number"
+)
+_PARTS_AFTER = (
+    f"SELECT {PART_COLUMNS} FROM parts p LEFT JOIN blobs b ON b.id = p.blob_id "
+    "WHERE p.upload_id = ? AND p.part_number > ? ORDER BY p.part_number LIMIT ?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PartPage:
+    """Parts in order of their numbers, and whether there are more."""
+
+    parts: tuple[Part, ...]
+    is_truncated: bool
+
+
+def upload(db: Database, bucket_id: int, key: str, upload_id: str) -> Upload | None:
+    """An upload under way."""
+    row = db.one(_UPLOAD, (bucket_id, key.encode(), upload_id))
+    return None if row is None else upload_of(bucket_id, row)
+
+
+def list_parts(db: Database, upload_id: str, after: int = 0, limit: int = 1000) -> PartPage:
+    """Parts of an upload under way or completed, numbered above `after`."""
+    rows = db.rows(_PARTS_AFTER, (upload_id, after, limit + 1))
+    return PartPage(tuple(part_of(row) for row in rows[:limit]), len(rows) > limit > 0)
+
+
+def parts_between(db: Database, upload_id: str, first: int, last: int) -> list[Part]:
+    """The parts with numbers from `first` to `last`, both included."""
+    return [part_of(row) for row in db.rows(_PARTS_BETWEEN, (upload_id, first, last))]
+
+
+def manifest(db: Database, upload_id: str) -> Layout | None:
+    """Which parts make up the bytes of an object completed from this upload."""
+    row = db.one("SELECT layout FROM manifests WHERE upload_id = ?", (upload_id,))
+    return None if row is None else Layout.unpack(row[0])
+
+
+# Blobs
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """A repair that is due. `blob` is None when no row names the blob: it is gone, or not named *yet*.
+
+    Only the second can turn into a need for repair, so let a young one wait (PostponeRepair).
+    """
+
+    blob_id: bytes
+    reason: str
+    queued_ms: int
+    attempts: int
+    blob: BlobRef | None
+
+
+def blob(db: Database, blob_id: bytes) -> BlobRef | None:
+    """Where a blob lies that something refers to."""
+    row = db.one("SELECT id, size, locator FROM blobs WHERE id = ?", (blob_id,))
+    return None if row is None else BlobRef(*row)
+
+
+def blobs_after(db: Database, after: bytes = b"", limit: int = 1000) -> list[BlobRef]:
+    """Blobs that something refers to, by id, after `after`."""
+    rows = db.rows("SELECT id, size, locator FROM blobs WHERE id > ? ORDER BY id LIMIT ?", (after, limit))
+    return [BlobRef(*row) for row in rows]
+
+
+def blobs_known(db: Database, blob_ids: Iterable[bytes]) -> set[bytes]:
+    """Those of these ids that something refers to or that are garbage still to be deleted."""
+    known = (
+        "SELECT id FROM blobs WHERE id = ? UNION ALL SELECT blob_id FROM garbage WHERE blob_id = ? LIMIT 1"
+    )
+    return {blob_id for blob_id in blob_ids if db.one(known, (blob_id, blob_id)) is not None}
+
+
+def garbage_before(db: Database, ms: int, limit: int = 1000) -> list[BlobRef]:
+    """Blobs that became garbage before `ms`, oldest first."""
+    rows = db.rows(
+        "SELECT blob_id, size, locator FROM garbage WHERE since_ms < ? ORDER BY since_ms, blob_id LIMIT ?",
+        (ms, limit),
+    )
+    return [BlobRef(*row) for row in rows]
+
+
+def dropped_uploads(db: Database, after: str = "", limit: int = 1000) -> list[str]:
+    """Ids of uploads whose parts are to be released (ReleaseParts)."""
+    rows = db.rows(
+        "SELECT upload_id FROM dropped_uploads WHERE upload_id > ? ORDER BY upload_id LIMIT ?", (after, limit)
+    )
+    return [row[0] for row in rows]
+
+
+def repairs_due(db: Database, ms: int, limit: int = 1000) -> list[Repair]:
+    """Repairs due at `ms`, longest due first."""
+    rows = db.rows(
+        "SELECT r.blob_id, r.reason, r.queued_ms, r.attempts, b.size, b.locator "
+        "FROM repairs r LEFT JOIN blobs b ON b.id = r.blob_id "
+        "WHERE r.due_ms <= ? ORDER BY r.due_ms, r.blob_id LIMIT ?",
+        (ms, limit),
+    )
+    return [
+        Repair(
+            blob_id, reason, queued_ms, attempts, None if size is None else BlobRef(blob_id, size, locator)
+        )
+        for blob_id, reason, queued_ms, attempts, size, locator in rows
+    ]
+
+
+# Users, keys, state
+
+_USER_BY_ID = f"SELECT {USER_COLUMNS} FROM users WHERE id = ?"
+_USER_BY_NAME = f"SELECT {USER_COLUMNS} FROM users WHERE name = ?"
+_USER_BY_EMAIL = f"SELECT {USER_COLUMNS} FROM users WHERE email = ?"
+_USERS = f"SELECT {USER_COLUMNS} FROM users WHERE name > ? ORDER BY name LIMIT ?"
+_ACCESS_KEY = f"SELECT {ACCESS_KEY_COLUMNS} FROM access_keys WHERE access_key = ?"
+_KEYS_OF = f"SELECT {ACCESS_KEY_COLUMNS} FROM access_keys WHERE user_id = ? ORDER BY access_key"
+
+
+def user_by_id(db: Database, user_id: str) -> User | None:
+    """The user with this canonical id."""
+    row = db.one(_USER_BY_ID, (user_id,))
+    return None if row is None else user_of(row)
+
+
+def user_by_name(db: Database, name: str) -> User | None:
+    """The user of this name."""
+    row = db.one(_USER_BY_NAME, (name,))
+    return None if row is None else user_of(row)
+
+
+def user_by_email(db: Database, email: str) -> User | None:
+    """The user with this e-mail address; nobody has the empty one."""
+    row = db.one(_USER_BY_EMAIL, (email,)) if email else None
+    return None if row is None else user_of(row)
+
+
+def users(db: Database, after: str = "", limit: int = 1000) -> list[User]:
+    """Users by name, after `after`."""
+    return [user_of(row) for row in db.rows(_USERS, (after, limit))]
+
+
+def access_key(db: Database, access_key: str) -> AccessKey | None:
+    """The access key of this name, enabled or not."""
+    row = db.one(_ACCESS_KEY, (access_key,))
+    return None if row is None else access_key_of(row)
+
+
+def keys_of(db: Database, user_id: str) -> list[AccessKey]:
+    """A user's access keys."""
+    return [access_key_of(row) for row in db.rows(_KEYS_OF, (user_id,))]
+
+
+def state(db: Database, name: str) -> bytes | None:
+    """One small value of the deployment (SetState)."""
+    row = db.one("SELECT value FROM state WHERE name = ?", (name,))
+    return None if row is None else row[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many of what there are."""
+
+    buckets: int
+    uploads: int
+    dropped_uploads: int
+    garbage: int
+    repairs: int
+    users: int
+
+
+def counts(db: Database) -> Counts:
+    """Counts for metrics: of tables that stay small; a scan of each of them."""
+    row = db.one(
+        "SELECT (SELECT COUNT(*) FROM buckets), (SELECT COUNT(*) FROM uploads), "
+        "(SELECT COUNT(*) FROM dropped_uploads), (SELECT COUNT(*) FROM garbage), "
+        "(SELECT COUNT(*) FROM repairs), (SELECT COUNT(*) FROM users)"
+    )
+    assert row is not None
+    return Counts(*row)

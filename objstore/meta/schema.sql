@@ -1,0 +1,159 @@
+-- The facts, schema version 1. What the tables mean together: docs/metadata_schema.md.
+--
+-- Read by SQLite as it stands. PostgreSQL runs it with `WITHOUT ROWID` left out, BLOB a domain over
+-- bytea and the default collation "C". Every table has a declared primary key without NULL in it, as
+-- SQLite's session extension asks. Keys are the UTF-8 bytes of the key: compared byte by byte.
+-- A statement ends with a semicolon at the end of a line.
+
+CREATE TABLE IF NOT EXISTS state (
+    name TEXT NOT NULL PRIMARY KEY,
+    value BLOB NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE buckets (
+    id BIGINT NOT NULL PRIMARY KEY,
+    name TEXT NOT NULL,
+    owner_id TEXT NOT NULL,
+    region TEXT NOT NULL,
+    created_ms BIGINT NOT NULL,
+    versioning SMALLINT NOT NULL,
+    object_lock SMALLINT NOT NULL
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX buckets_by_name ON buckets (name);
+CREATE INDEX buckets_by_owner ON buckets (owner_id, name);
+
+CREATE TABLE bucket_subresources (
+    bucket_id BIGINT NOT NULL,
+    kind TEXT NOT NULL,
+    document BLOB NOT NULL,
+    PRIMARY KEY (bucket_id, kind)
+) WITHOUT ROWID;
+
+-- Current live versions only: what a plain listing walks.
+CREATE TABLE objects (
+    bucket_id BIGINT NOT NULL,
+    key BLOB NOT NULL,
+    version_id TEXT NOT NULL,
+    sequence BIGINT NOT NULL,
+    modified_ms BIGINT NOT NULL,
+    owner_id TEXT NOT NULL,
+    size BIGINT NOT NULL,
+    etag TEXT NOT NULL,
+    attributes BLOB NOT NULL,
+    tags BLOB,
+    lock BLOB,
+    blob_id BLOB,
+    upload_id TEXT,
+    parts_count INTEGER,
+    PRIMARY KEY (bucket_id, key)
+) WITHOUT ROWID;
+
+-- Noncurrent versions, and all delete markers, a current one too. reverse_sequence is minus the
+-- version's sequence, so that the newest of a key comes first and one row comparison resumes a walk.
+CREATE TABLE history (
+    bucket_id BIGINT NOT NULL,
+    key BLOB NOT NULL,
+    reverse_sequence BIGINT NOT NULL,
+    version_id TEXT NOT NULL,
+    is_delete_marker SMALLINT NOT NULL,
+    modified_ms BIGINT NOT NULL,
+    owner_id TEXT NOT NULL,
+    size BIGINT NOT NULL,
+    etag TEXT NOT NULL,
+    attributes BLOB NOT NULL,
+    tags BLOB,
+    lock BLOB,
+    blob_id BLOB,
+    upload_id TEXT,
+    parts_count INTEGER,
+    PRIMARY KEY (bucket_id, key, reverse_sequence)
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX history_by_version ON history (bucket_id, key, version_id);
+
+-- Every blob that something refers to; refs is how many rows of objects, history and parts do.
+CREATE TABLE blobs (
+    id BLOB NOT NULL PRIMARY KEY,
+    size BIGINT NOT NULL,
+    locator BLOB NOT NULL,
+    refs INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- Blobs that nothing refers to any more and whose bytes still lie on the drives.
+CREATE TABLE garbage (
+    blob_id BLOB NOT NULL PRIMARY KEY,
+    size BIGINT NOT NULL,
+    locator BLOB NOT NULL,
+    since_ms BIGINT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX garbage_by_age ON garbage (since_ms, blob_id);
+
+-- Multipart uploads under way. Upload ids sort by the time they were made.
+CREATE TABLE uploads (
+    bucket_id BIGINT NOT NULL,
+    key BLOB NOT NULL,
+    upload_id TEXT NOT NULL,
+    initiated_ms BIGINT NOT NULL,
+    owner_id TEXT NOT NULL,
+    attributes BLOB NOT NULL,
+    tags BLOB,
+    lock BLOB,
+    PRIMARY KEY (bucket_id, key, upload_id)
+) WITHOUT ROWID;
+
+-- Parts of uploads under way, completed (they are the object's bytes) or dropped.
+CREATE TABLE parts (
+    upload_id TEXT NOT NULL,
+    part_number INTEGER NOT NULL,
+    size BIGINT NOT NULL,
+    etag TEXT NOT NULL,
+    modified_ms BIGINT NOT NULL,
+    checksum BLOB,
+    blob_id BLOB,
+    PRIMARY KEY (upload_id, part_number)
+) WITHOUT ROWID;
+
+-- Completed uploads; refs is how many rows of objects and history have their parts as bytes.
+CREATE TABLE manifests (
+    upload_id TEXT NOT NULL PRIMARY KEY,
+    bucket_id BIGINT NOT NULL,
+    key BLOB NOT NULL,
+    version_id TEXT NOT NULL,
+    digest BLOB NOT NULL,
+    layout BLOB NOT NULL,
+    refs INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- Uploads aborted, or completed and no longer referred to, whose parts are still to be released.
+CREATE TABLE dropped_uploads (
+    upload_id TEXT NOT NULL PRIMARY KEY,
+    since_ms BIGINT NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE repairs (
+    blob_id BLOB NOT NULL PRIMARY KEY,
+    reason TEXT NOT NULL,
+    queued_ms BIGINT NOT NULL,
+    due_ms BIGINT NOT NULL,
+    attempts INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX repairs_by_due ON repairs (due_ms, blob_id);
+
+CREATE TABLE users (
+    id TEXT NOT NULL PRIMARY KEY,
+    name TEXT NOT NULL,
+    display_name TEXT NOT NULL,
+    email TEXT NOT NULL,
+    created_ms BIGINT NOT NULL,
+    is_root SMALLINT NOT NULL,
+    is_enabled SMALLINT NOT NULL
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX users_by_name ON users (name);
+
+CREATE TABLE access_keys (
+    access_key TEXT NOT NULL PRIMARY KEY,
+    user_id TEXT NOT NULL,
+    secret_sealed BLOB NOT NULL,
+    created_ms BIGINT NOT NULL,
+    is_enabled SMALLINT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX access_keys_by_user ON access_keys (user_id, access_key);
