@@ -11,15 +11,17 @@ import hashlib
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
-from objstore.meta.interface import MetadataError, OutcomeUnknown, Refusal
+from objstore.meta.interface import Command, MetadataError, OutcomeUnknown, Refusal
 from objstore.model import BlobRef, Checksum
 from objstore.s3 import checksums, integrity
 from objstore.s3.errors import EntityTooLarge, IncompleteBody
 from objstore.s3.integrity import Integrity
 from objstore.service.facts import Facts
 from objstore.storage.interface import BlobStore, StorageError
+
+R = TypeVar("R")
 
 INLINE_BYTES: Final = 64 * 1024
 """Bodies up to this size are hashed on the event loop: a hop to a thread costs more."""
@@ -135,7 +137,7 @@ class Writer:
         assert blob.size == size, f"{blob.size} bytes copied of {size}"
         return Written(size, digests.md5, {algorithm: digests.checksum(algorithm)}, blob)
 
-    async def commit(self, command: Any, blob: BlobRef | None) -> Any:
+    async def commit(self, command: Command[R], blob: BlobRef | None) -> R:
         """Send the command that names `blob`; what the ledger answers.
 
         A blob that no one will ever refer to is deleted. Cancelling the caller does not stop it: the
@@ -146,7 +148,7 @@ class Writer:
         task.add_done_callback(self._commits.discard)
         return await asyncio.shield(task)
 
-    async def _commit(self, command: Any, blob: BlobRef | None) -> Any:
+    async def _commit(self, command: Command[R], blob: BlobRef | None) -> R:
         try:
             return await self._facts.write(command)
         except OutcomeUnknown:

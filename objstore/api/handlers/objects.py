@@ -1,0 +1,203 @@
+"""PutObject, GetObject, HeadObject."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from objstore import clock
+from objstore.api.call import Call, Reply
+from objstore.model import Bucket, ObjectVersion, Versioning
+from objstore.s3.conditions import (
+    Outcome,
+    parse_conditions,
+    parse_http_date,
+    parse_write_conditions,
+    unquoted,
+)
+from objstore.s3.errors import InvalidArgument, InvalidRange, InvalidRequest, NoSuchKey, NoSuchVersion
+from objstore.s3.integrity import parse_integrity
+from objstore.s3.object_headers import (
+    checksum_headers,
+    object_headers,
+    parse_attributes,
+    parse_lock,
+    parse_overrides,
+    parse_tagging,
+)
+from objstore.s3.ranges import Range, parse_range
+from objstore.s3.tokens import check_version_id
+from objstore.service.objects import NewObject
+
+PART_NUMBER_MAX: Final = 10_000
+GATHERED_BYTES_MAX: Final = 64 * 1024
+"""Bodies up to this size go out in one piece."""
+_NOT_MODIFIED_HEADERS: Final[tuple[str, ...]] = (
+    "etag",
+    "last-modified",
+    "cache-control",
+    "expires",
+    "x-amz-version-id",
+)
+
+
+async def put(call: Call) -> Reply:
+    """PutObject."""
+    bucket, headers = bucket_of(call), call.headers
+    integrity = parse_integrity(headers)
+    new = NewObject(
+        parse_attributes(headers),
+        tags=await new_tags(call),
+        lock=parse_lock(headers, clock.now_ms()),
+        integrity=integrity,
+        conditions=parse_write_conditions(headers),
+    )
+    if new.lock is not None and not integrity.is_given:
+        raise InvalidRequest(
+            "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object requests with Object Lock"
+            " parameters"
+        )
+    version = await call.services.objects.put(bucket, call.key, call.body, new)
+    return Reply(
+        headers={
+            "etag": f'"{version.etag}"',
+            **checksum_headers(version.attributes.checksum),
+            **version_header(bucket, version.version_id),
+        }
+    )
+
+
+async def get(call: Call) -> Reply:
+    """GetObject."""
+    version, reply, wanted = await _answer(call)
+    if reply.status == 304:
+        return reply
+    offset, length = (0, version.size) if wanted is None else (wanted.offset, wanted.length)
+    if length == 0:
+        reply.body = b""
+        return reply
+    objects = call.services.objects
+    reply.body = objects.read_now(version, offset, length)
+    if reply.body is not None:
+        return reply
+    stream = await objects.open(version, offset, length)
+    if length <= GATHERED_BYTES_MAX:
+        reply.body = b"".join([piece async for piece in stream])
+    else:
+        reply.stream, reply.content_length = stream, length
+    return reply
+
+
+async def head(call: Call) -> Reply:
+    """HeadObject."""
+    version, reply, wanted = await _answer(call)
+    if reply.status != 304:
+        reply.content_length = version.size if wanted is None else wanted.length
+    return reply
+
+
+async def _answer(call: Call) -> tuple[ObjectVersion, Reply, Range | None]:
+    """The version a GET or HEAD is for, the reply without its body, and the bytes wanted (None: all).
+
+    Order of judgement: version, conditions, part or range.
+    """
+    bucket, headers = bucket_of(call), call.headers
+    overrides = parse_overrides(call.query, is_signed=not call.identity.is_anonymous) if call.query else None
+    version = await find(call, bucket)
+    outcome = parse_conditions(headers, clock.now_s()).evaluate(version.etag, version.modified_ms)
+    answer = object_headers(version, shows_version_id=bucket.versioning is not Versioning.NEVER)
+    if outcome is Outcome.NOT_MODIFIED:
+        kept = {name: answer[name] for name in _NOT_MODIFIED_HEADERS if name in answer}
+        return version, Reply(304, kept), None
+    wanted, checksum = None, version.attributes.checksum
+    if "partNumber" in call.query:
+        wanted, checksum = await call.services.objects.part(version, _part_number(call))
+        if version.parts_count is not None:
+            answer["x-amz-mp-parts-count"] = str(version.parts_count)
+        if wanted.length == 0:
+            wanted = None
+    elif "range" in headers:
+        wanted = _range(headers, version)
+        checksum = checksum if wanted is None else None
+    if "x-amz-checksum-mode" in headers and headers["x-amz-checksum-mode"].upper() == "ENABLED":
+        answer.update(checksum_headers(checksum))
+    if overrides:
+        answer.update(overrides)
+    if wanted is None:
+        return version, Reply(200, answer), None
+    answer["content-range"] = wanted.content_range(version.size)
+    return version, Reply(206, answer), wanted
+
+
+def _range(headers: Mapping[str, str], version: ObjectVersion) -> Range | None:
+    condition = headers.get("if-range")
+    if condition is not None and not _is_unchanged(condition, version):
+        return None
+    try:
+        return parse_range(headers["range"], version.size)
+    except InvalidRange as exc:
+        exc.headers["content-range"] = f"bytes */{version.size}"
+        raise
+
+
+def _is_unchanged(condition: str, version: ObjectVersion) -> bool:
+    """RFC 9110 section 13.1.5: If-Range holds an ETag or a date, which must match exactly."""
+    date_s = parse_http_date(condition)
+    if date_s is not None:
+        return date_s == version.modified_ms // 1000
+    return unquoted(condition) == version.etag
+
+
+def _part_number(call: Call) -> int:
+    if "range" in call.headers:
+        raise InvalidRequest("Cannot specify both Range header and partNumber query parameter")
+    return part_number(call.query["partNumber"])
+
+
+def part_number(text: str) -> int:
+    """A part number of a query. Raises InvalidArgument unless it is one of 1 to 10,000."""
+    number = int(text) if text.isascii() and text.isdigit() and len(text) <= 5 else 0
+    if not 1 <= number <= PART_NUMBER_MAX:
+        raise InvalidArgument(
+            f"Part number must be an integer between 1 and {PART_NUMBER_MAX}, inclusive",
+            ArgumentName="partNumber",
+            ArgumentValue=text,
+        )
+    return number
+
+
+async def find(call: Call, bucket: Bucket) -> ObjectVersion:
+    """The version the request names.
+
+    That there is none is told only to those who may list: to others it is AccessDenied.
+    """
+    version_id = call.query.get("versionId")
+    if version_id is not None:
+        check_version_id(version_id)
+    try:
+        return await call.services.objects.find(bucket, call.key, version_id)
+    except NoSuchKey:
+        await call.require("s3:ListBucket", bucket.name)
+        raise
+    except NoSuchVersion:
+        await call.require("s3:ListBucketVersions", bucket.name)
+        raise
+
+
+async def new_tags(call: Call) -> dict[str, str]:
+    """The tags an upload gives its object, which its sender must be allowed to give."""
+    tagging = call.headers.get("x-amz-tagging")
+    if not tagging:
+        return {}
+    tags = parse_tagging(tagging)
+    await call.require("s3:PutObjectTagging", call.bucket_name, call.key)
+    return tags
+
+
+def bucket_of(call: Call) -> Bucket:
+    """The bucket's facts, which the pipeline has looked up for every bucket and object operation."""
+    assert call.bucket is not None
+    return call.bucket
+
+
+def version_header(bucket: Bucket, version_id: str) -> dict[str, str]:
+    """`x-amz-version-id`, which a bucket that was never versioned does not show."""
+    return {} if bucket.versioning is Versioning.NEVER else {"x-amz-version-id": version_id}

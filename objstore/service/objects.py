@@ -1,0 +1,193 @@
+"""Objects: put, find, read and delete one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from objstore import clock
+from objstore.meta import queries
+from objstore.meta.commands import Deleted, DeleteVersion, PutVersion, WriteConditions
+from objstore.meta.interface import Unavailable
+from objstore.meta.layout import Layout
+from objstore.meta.queries import PartPage
+from objstore.meta.sqlite import Query
+from objstore.model import Attributes, Bucket, Checksum, ObjectLock, ObjectVersion
+from objstore.s3 import checksums, tokens
+from objstore.s3.conditions import WritePreconditions
+from objstore.s3.errors import InvalidPartNumber, InvalidRequest, MethodNotAllowed, NoSuchKey, NoSuchVersion
+from objstore.s3.integrity import NO_INTEGRITY, Integrity
+from objstore.s3.object_headers import http_date
+from objstore.s3.ranges import Range
+from objstore.service.facts import Facts
+from objstore.service.reader import Reader, Stream
+from objstore.service.writer import Body, Writer
+
+UNCONDITIONAL = WritePreconditions()
+
+
+@dataclass(frozen=True, slots=True)
+class NewObject:
+    """What a client says about an object it writes; `attributes` without the checksum."""
+
+    attributes: Attributes
+    tags: Mapping[str, str] = field(default_factory=dict)
+    lock: ObjectLock | None = None
+    integrity: Integrity = NO_INTEGRITY
+    conditions: WritePreconditions = UNCONDITIONAL
+
+
+class Objects:
+    """The objects of all buckets."""
+
+    def __init__(self, facts: Facts, writer: Writer, reader: Reader) -> None:
+        self._facts = facts
+        self._writer = writer
+        self._reader = reader
+
+    async def put(self, bucket: Bucket, key: str, body: Body, new: NewObject) -> ObjectVersion:
+        """Store `body` as the key's current version: durable, whole and checked when this returns.
+
+        Raises what reading `body` raises, BadDigest and its like, InvalidRequest (a lock where the
+        bucket has none), Refusal, MetadataError, StorageError; nothing is visible then.
+        """
+        check_lock(bucket, new.lock)
+        algorithm = new.integrity.algorithm or checksums.DEFAULT.name
+        written = await self._writer.write(body, new.integrity, algorithm)
+        return await self._writer.commit(
+            PutVersion(
+                bucket.id,
+                key,
+                written.size,
+                written.etag,
+                bucket.owner_id,
+                replace(new.attributes, checksum=written.checksums[algorithm]),
+                tags=new.tags,
+                lock=new.lock,
+                blob=written.blob,
+                conditions=write_conditions(new.conditions),
+                version_id=tokens.new_version_id(),
+            ),
+            written.blob,
+        )
+
+    async def find(self, bucket: Bucket, key: str, version_id: str | None = None) -> ObjectVersion:
+        """The current live version, or the one named.
+
+        Raises NoSuchKey (telling of a delete marker in its headers), NoSuchVersion, and MethodNotAllowed
+        where the version named is a delete marker.
+        """
+        if version_id is None:
+            version = await self._look_up(queries.current, bucket, key)
+            if version is None:
+                raise await self._missing(bucket, key)
+            return version
+        found = await self._look_up(queries.version, bucket, key, version_id)
+        if found is None:
+            raise NoSuchVersion(Key=key, VersionId=version_id)
+        if found.is_delete_marker:
+            headers = {**_marker_headers(found), "last-modified": http_date(found.modified_ms)}
+            headers["allow"] = "DELETE"
+            raise MethodNotAllowed(headers=headers, ResourceType="DeleteMarker")
+        return found
+
+    async def _missing(self, bucket: Bucket, key: str) -> NoSuchKey:
+        top = await self._look_up(queries.top, bucket, key)
+        if top is not None and top.is_delete_marker:
+            return NoSuchKey(headers=_marker_headers(top), Key=key)
+        return NoSuchKey(Key=key)
+
+    async def _look_up(
+        self, query: Query[..., ObjectVersion | None], bucket: Bucket, *args: str
+    ) -> ObjectVersion | None:
+        try:
+            return self._facts.read_now(query, bucket.id, *args)
+        except Unavailable:  # an index rebuilt elsewhere: wait until the ledger says where
+            return await self._facts.read(query, bucket.id, *args)
+
+    def read_now(self, version: ObjectVersion, offset: int, length: int) -> memoryview | None:
+        """`length` bytes from `offset` if they can be had at once, else None."""
+        return self._reader.read_now(version, offset, length)
+
+    async def open(self, version: ObjectVersion, offset: int, length: int) -> Stream:
+        """A stream of `length` bytes (at least one) from `offset`: see Reader.open."""
+        return await self._reader.open(version, offset, length)
+
+    async def part(self, version: ObjectVersion, number: int) -> tuple[Range, Checksum | None]:
+        """Bytes and checksum of the object's `number`-th part (1-based); the range may be empty.
+
+        An object that was put whole is its own only part. Parts are counted in their order, whatever
+        their upload called them, so that asking for 1 to x-amz-mp-parts-count gets all of them.
+        Raises InvalidPartNumber.
+        """
+        if version.upload_id is None:
+            if number != 1:
+                raise InvalidPartNumber(ActualPartCount=1, PartNumberRequested=number)
+            return Range(0, version.size), version.attributes.checksum
+        layout = await self._reader.layout(version.upload_id)
+        found = _nth(layout, number)
+        if found is None:
+            raise InvalidPartNumber(ActualPartCount=layout.count, PartNumberRequested=number)
+        part_number, offset, size = found
+        parts = await self._facts.read(queries.parts_between, version.upload_id, part_number, part_number)
+        return Range(offset, size), parts[0].checksum if parts else None
+
+    async def parts(self, version: ObjectVersion, after: int, limit: int) -> PartPage:
+        """Up to `limit` parts of a multipart object, those with numbers above `after`."""
+        assert version.upload_id is not None
+        return await self._facts.read(queries.list_parts, version.upload_id, after, limit)
+
+    async def delete(
+        self,
+        bucket: Bucket,
+        key: str,
+        version_id: str | None = None,
+        *,
+        owner_id: str,
+        conditions: WriteConditions | None = None,
+        bypass_governance: bool = False,
+    ) -> Deleted:
+        """Delete a key (in a versioned bucket: put a delete marker on it), or one version for good.
+
+        What is not there is deleted already. Raises Refusal, MetadataError.
+        """
+        return await self._writer.commit(
+            DeleteVersion(
+                bucket.id,
+                key,
+                owner_id,
+                version_id=version_id,
+                new_version_id=tokens.new_version_id(),
+                conditions=conditions or WriteConditions(),
+                bypass_governance=bypass_governance,
+            ),
+            None,
+        )
+
+
+def check_lock(bucket: Bucket, lock: ObjectLock | None) -> None:
+    """Refuse a lock in a bucket made without object lock, and one whose time is over."""
+    if lock is None:
+        return
+    if not bucket.object_lock:
+        raise InvalidRequest("Bucket is missing Object Lock Configuration")
+    assert lock.mode is None or lock.retain_until_ms > clock.now_ms() - 60_000
+
+
+def write_conditions(conditions: WritePreconditions) -> WriteConditions:
+    """The conditions of a write as the ledger judges them."""
+    return WriteConditions(if_match=conditions.if_match, if_none_match=conditions.if_none_match)
+
+
+def _marker_headers(marker: ObjectVersion) -> dict[str, str]:
+    return {"x-amz-delete-marker": "true", "x-amz-version-id": marker.version_id}
+
+
+def _nth(layout: Layout, number: int) -> tuple[int, int, int] | None:
+    """(part number, offset, size) of the `number`-th part in order; None when there are fewer."""
+    offset, before = 0, 0
+    for run in layout.runs:
+        index = number - 1 - before
+        if index < run.count:
+            return run.first_number + index, offset + index * run.size, run.size
+        offset += run.count * run.size
+        before += run.count
+    return None
