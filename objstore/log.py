@@ -22,6 +22,8 @@ import time
 from datetime import UTC, datetime
 from typing import Final
 
+ROLE_VARIABLE: Final = "OBJSTORE_PROCESS_ROLE"
+"""Set by the supervisor for each child: "ledger", "jobs", "worker-0", …: its name in logs and metrics."""
 FLUSH_S: Final = 0.2
 MAX_WAITING_BYTES: Final = 8 * 1024 * 1024
 MAX_EXIT_S: Final = 2.0
@@ -162,15 +164,14 @@ class _Handler(logging.Handler):
             self.handleError(record)
 
 
-_role: str = "objstore"
+_role: Final = os.environ.get(ROLE_VARIABLE, "supervisor")
 _access: Writer | None = None
 _access_second: tuple[int, str] = (0, "")
 
 
-def start(role: str, *, level: str = "info", format: str = "json", access: bool = True) -> None:
-    """Send this process's log to standard error. `role` names the process: "worker-0", "ledger", …"""
-    global _role, _access
-    _role = role
+def start(*, level: str = "info", format: str = "json", access: bool = True) -> None:
+    """Send this process's log to standard error."""
+    global _access
     writer = Writer(sys.stderr.fileno())
     handler = _Handler(writer)
     handler.setFormatter(_JsonFormatter() if format == "json" else _TextFormatter())

@@ -9,18 +9,15 @@ Labels never hold anything a client chose (bucket, key, access key): their numbe
 """
 
 import os
-from contextlib import suppress
-from pathlib import Path
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.multiprocess import MultiProcessCollector
 
-DIRECTORY_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
-ROLE_VARIABLE: Final = "OBJSTORE_PROCESS_ROLE"
-"""Set by the supervisor for each child, before anything is imported: "ledger", "jobs", "worker-0", …"""
+from objstore.log import ROLE_VARIABLE
 
+DIRECTORY_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 _role: Final = os.environ.get(ROLE_VARIABLE, f"pid-{os.getpid()}")
 if DIRECTORY_VARIABLE in os.environ:
     values.ValueClass = values.MultiProcessValue(lambda: _role)  # type: ignore[no-untyped-call]
@@ -154,10 +151,3 @@ def page() -> tuple[str, bytes]:
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return CONTENT_TYPE_LATEST, generate_latest(registry)
     return CONTENT_TYPE_LATEST, generate_latest()
-
-
-def forget_process(directory: Path, role: str) -> None:
-    """Drop what a process that ended said about the present (its gauges); its counters stay."""
-    for path in directory.glob(f"gauge_*_{role}.db"):
-        with suppress(FileNotFoundError):
-            path.unlink()
