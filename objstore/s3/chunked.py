@@ -183,11 +183,12 @@ class AwsChunkedDecoder:
 
     def finish(self) -> None:
         """The body has ended; raises IncompleteBody or MalformedTrailer if that was too early."""
-        if self._state is _State.END or self._state is _State.SIGNATURE_SEEN:
-            return
-        if self._state is not _State.TRAILERS or self._line:
+        if self._line:
+            raise _malformed("its last line is not complete")
+        if self._state is _State.TRAILERS:
+            self._end_trailers()
+        elif self._state is not _State.END and self._state is not _State.SIGNATURE_SEEN:
             raise IncompleteBody()
-        self._end_trailers()
 
     def _line_bytes_max(self) -> int:
         return TRAILER_BYTES_MAX if self._state is _State.TRAILERS else HEADER_BYTES_MAX
