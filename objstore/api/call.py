@@ -31,6 +31,27 @@ class Body(Protocol):
         ...
 
 
+class Authority(Protocol):
+    """Who may do what, as far as handlers ask beyond what their row already decided."""
+
+    async def require(
+        self, identity: Identity, action: str, bucket_name: str, key: str | None = None
+    ) -> Bucket:
+        """The bucket, if `identity` may do `action` to it (or `key` in it).
+
+        Raises AccessDenied, NoSuchBucket.
+        """
+        ...
+
+    def authenticate_form(self, fields: Mapping[str, str]) -> Identity:
+        """Who signed the policy of a browser form (lower-case field names); ANONYMOUS without one.
+
+        The signature is proved; whether the policy allows the upload is the caller's to decide.
+        Raises the S3 error of a claim that is malformed, unknown or wrong.
+        """
+        ...
+
+
 @dataclass(slots=True)
 class Call:
     """One parsed, authenticated and authorised request. Handlers get nothing else."""
@@ -45,9 +66,10 @@ class Call:
     key: str
     """Empty for bucket-scope operations; decoded once, strictly, from the raw request target."""
     query: Mapping[str, str]
-    """Decoded; a flag without `=` has the value ''. Repeated parameters were refused or joined before."""
+    """Decoded; a flag without `=` has the value ''. Repeated parameters were refused."""
     headers: Mapping[str, str]
-    """Lower-case names; repeated headers joined by a comma."""
+    """Lower-case names; repeated headers joined by a comma. Includes the x-amz-* parameters that a
+    presigned URL carries in its query in place of headers."""
     body: Body
     document: Any = None
     """The operation's XML document, parsed, where its row names one."""
@@ -58,22 +80,38 @@ class Call:
     path_style: bool = True
     host: str = ""
     """The Host header as sent."""
+    host_id: str = ""
+    """This server's x-amz-id-2."""
+    raw_path: str = ""
+    """The request target's path as sent: what an error document calls the resource."""
+    authority: Authority | None = None
 
     async def require(self, action: str, bucket_name: str, key: str | None = None) -> Bucket:
         """Authorise a further resource (copy source, each key of DeleteObjects); its bucket's facts.
 
         Raises AccessDenied, NoSuchBucket.
         """
-        raise NotImplementedError("bound by the pipeline")
+        assert self.authority is not None, "bound by the pipeline"
+        return await self.authority.require(self.identity, action, bucket_name, key)
+
+    def authenticate_form(self, fields: Mapping[str, str]) -> Identity:
+        """Who signed the policy of a browser form; from now on the one this call is made by.
+
+        See `Authority.authenticate_form`.
+        """
+        assert self.authority is not None, "bound by the pipeline"
+        self.identity = self.authority.authenticate_form(fields)
+        return self.identity
 
 
 @dataclass(slots=True)
 class Reply:
-    """What goes back. Exactly one of `document` (XML), `body` (bytes) and `stream` may be set.
+    """What goes back. At most one of `document` (XML), `body` (bytes) and `stream` may be set.
 
     `stream` yields the body in pieces; `content_length` is then required unless the length is unknown
     (keep-alive whitespace before a late result), in which case the answer is chunked. An exception
-    from `stream` breaks the connection: it never ends the body cleanly.
+    from `stream` breaks the connection: it never ends the body cleanly. A reply to HEAD has none of the
+    three and its `content_length` says what a GET would send.
     """
 
     status: int = 200

@@ -1,0 +1,209 @@
+# ruff: noqa: E501  (one operation a line)
+"""THE TABLE: every S3 operation, one row each, written out.
+
+Router, authorisation, metric label, log name, documentation and the 501 of what is not offered all read
+the same row. `grep GetBucketCors` finds everything that can be stated about GetBucketCors; a handler
+holds only what must be computed.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from objstore.api.call import Call, Reply
+from objstore.s3.documents.buckets import CreateBucketConfiguration
+from objstore.s3.documents.deleting import Delete
+from objstore.s3.documents.multipart import CompleteMultipartUpload
+
+Handler = Callable[[Call], Awaitable[Reply]]
+Scope = Literal["service", "bucket", "object"]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One S3 operation: what a request for it looks like, what it needs, who answers it."""
+
+    name: str
+    """AWS's name; also metric label, log name and test file name."""
+    method: str
+    scope: Scope
+    query: tuple[str, ...]
+    """Parameters that must be present ("uploads"), some with a value ("list-type=2")."""
+    action: str | None
+    """The IAM action checked before the handler runs; None only where a comment says why."""
+    handler: Handler | None
+    """None: known, not offered; answered 501 under its own name."""
+    version_action: str | None = None
+    """The IAM action instead, when the request names a version id."""
+    header: str | None = None
+    """A header that must be present."""
+    document: type[Any] | None = None
+    """The XML document read from the body before the handler runs."""
+    is_document_optional: bool = False
+    stores_body: bool = False
+    """The body is bytes to store, so that its absence must be said by a length of zero (else 411)."""
+    event: str | None = None
+    """The event that tells subscribers of it."""
+    reason: str = ""
+    """Why it is not offered."""
+
+    @property
+    def condition_count(self) -> int:
+        """How specific the row is; the most specific one that matches wins."""
+        return len(self.query) + (self.header is not None)
+
+
+LATER: Final = "Not built yet."
+DIRECTORY: Final = "Belongs to directory buckets, which this server has none of."
+TABLES: Final = "Belongs to S3 Metadata's tables, which need a table service beside the object store."
+ANNOTATIONS: Final = "Object annotations are not built yet."
+LAMBDA: Final = "Belongs to Object Lambda, which runs code on its way through AWS."
+TORRENT: Final = "BitTorrent seeding was withdrawn by S3 itself."
+
+# fmt: off
+OPERATIONS: Final = (
+    # Buckets.
+    Operation("ListBuckets",        "GET",    "service", (),                       "s3:ListAllMyBuckets",  None, reason=LATER),
+    Operation("CreateBucket",       "PUT",    "bucket",  (),                       "s3:CreateBucket",      None, document=CreateBucketConfiguration, is_document_optional=True, reason=LATER),
+    Operation("HeadBucket",         "HEAD",   "bucket",  (),                       "s3:ListBucket",        None, reason=LATER),
+    Operation("DeleteBucket",       "DELETE", "bucket",  (),                       "s3:DeleteBucket",      None, reason=LATER),
+    Operation("GetBucketLocation",  "GET",    "bucket",  ("location",),            "s3:GetBucketLocation", None, reason=LATER),
+    Operation("CreateSession",      "GET",    "bucket",  ("session",),             "s3:CreateSession",     None, reason=DIRECTORY),
+
+    # Listings.
+    Operation("ListObjects",        "GET",    "bucket",  (),                       "s3:ListBucket",         None, reason=LATER),
+    Operation("ListObjectsV2",      "GET",    "bucket",  ("list-type=2",),         "s3:ListBucket",         None, reason=LATER),
+    Operation("ListObjectVersions", "GET",    "bucket",  ("versions",),            "s3:ListBucketVersions", None, reason=LATER),
+    Operation("ListMultipartUploads", "GET",  "bucket",  ("uploads",),             "s3:ListBucketMultipartUploads", None, reason=LATER),
+
+    # Objects.
+    Operation("GetObject",          "GET",    "object",  (),                       "s3:GetObject",    None, version_action="s3:GetObjectVersion", reason=LATER),
+    Operation("HeadObject",         "HEAD",   "object",  (),                       "s3:GetObject",    None, version_action="s3:GetObjectVersion", reason=LATER),
+    Operation("PutObject",          "PUT",    "object",  (),                       "s3:PutObject",    None, stores_body=True, event="s3:ObjectCreated:Put", reason=LATER),
+    Operation("CopyObject",         "PUT",    "object",  (),                       "s3:PutObject",    None, header="x-amz-copy-source", event="s3:ObjectCreated:Copy", reason=LATER),
+    Operation("DeleteObject",       "DELETE", "object",  (),                       "s3:DeleteObject", None, version_action="s3:DeleteObjectVersion", event="s3:ObjectRemoved:Delete", reason=LATER),
+    Operation("DeleteObjects",      "POST",   "bucket",  ("delete",),              None,              None, document=Delete, event="s3:ObjectRemoved:Delete", reason=LATER),  # each key is authorised by itself
+    Operation("GetObjectAttributes", "GET",   "object",  ("attributes",),          "s3:GetObjectAttributes", None, version_action="s3:GetObjectVersionAttributes", reason=LATER),
+    Operation("PostObject",         "POST",   "bucket",  (),                       None,              None, event="s3:ObjectCreated:Post", reason=LATER),  # the form in the body says who asks
+    Operation("RenameObject",       "PUT",    "object",  ("renameObject",),        "s3:PutObject",    None, reason=DIRECTORY),
+    Operation("RestoreObject",      "POST",   "object",  ("restore",),             "s3:RestoreObject", None, event="s3:ObjectRestore:Post", reason=LATER),
+    Operation("SelectObjectContent", "POST",  "object",  ("select", "select-type=2"), "s3:GetObject", None, reason=LATER),
+    Operation("GetObjectTorrent",   "GET",    "object",  ("torrent",),             "s3:GetObjectTorrent", None, version_action="s3:GetObjectVersionTorrent", reason=TORRENT),
+    Operation("WriteGetObjectResponse", "POST", "bucket", (),                      "s3-object-lambda:WriteGetObjectResponse", None, header="x-amz-request-route", reason=LAMBDA),
+
+    # Multipart uploads.
+    Operation("CreateMultipartUpload",   "POST",   "object", ("uploads",),               "s3:PutObject", None, reason=LATER),
+    Operation("UploadPart",              "PUT",    "object", ("partNumber", "uploadId"), "s3:PutObject", None, stores_body=True, reason=LATER),
+    Operation("UploadPartCopy",          "PUT",    "object", ("partNumber", "uploadId"), "s3:PutObject", None, header="x-amz-copy-source", reason=LATER),
+    Operation("ListParts",               "GET",    "object", ("uploadId",),              "s3:ListMultipartUploadParts", None, reason=LATER),
+    Operation("CompleteMultipartUpload", "POST",   "object", ("uploadId",),              "s3:PutObject", None, document=CompleteMultipartUpload, event="s3:ObjectCreated:CompleteMultipartUpload", reason=LATER),
+    Operation("AbortMultipartUpload",    "DELETE", "object", ("uploadId",),              "s3:AbortMultipartUpload", None, reason=LATER),
+
+    # Subresources of objects.
+    Operation("GetObjectAcl",         "GET",    "object", ("acl",),        "s3:GetObjectAcl",        None, version_action="s3:GetObjectVersionAcl", reason=LATER),
+    Operation("PutObjectAcl",         "PUT",    "object", ("acl",),        "s3:PutObjectAcl",        None, version_action="s3:PutObjectVersionAcl", event="s3:ObjectAcl:Put", reason=LATER),
+    Operation("GetObjectTagging",     "GET",    "object", ("tagging",),    "s3:GetObjectTagging",    None, version_action="s3:GetObjectVersionTagging", reason=LATER),
+    Operation("PutObjectTagging",     "PUT",    "object", ("tagging",),    "s3:PutObjectTagging",    None, version_action="s3:PutObjectVersionTagging", event="s3:ObjectTagging:Put", reason=LATER),
+    Operation("DeleteObjectTagging",  "DELETE", "object", ("tagging",),    "s3:DeleteObjectTagging", None, version_action="s3:DeleteObjectVersionTagging", event="s3:ObjectTagging:Delete", reason=LATER),
+    Operation("GetObjectRetention",   "GET",    "object", ("retention",),  "s3:GetObjectRetention",  None, reason=LATER),
+    Operation("PutObjectRetention",   "PUT",    "object", ("retention",),  "s3:PutObjectRetention",  None, reason=LATER),
+    Operation("GetObjectLegalHold",   "GET",    "object", ("legal-hold",), "s3:GetObjectLegalHold",  None, reason=LATER),
+    Operation("PutObjectLegalHold",   "PUT",    "object", ("legal-hold",), "s3:PutObjectLegalHold",  None, reason=LATER),
+    Operation("UpdateObjectEncryption", "PUT",  "object", ("encryption",), "s3:UpdateObjectEncryption", None, version_action="s3:UpdateObjectVersionEncryption", reason=LATER),
+    Operation("GetObjectAnnotation",    "GET",    "object", ("annotation", "annotationName"), "s3:GetObjectAnnotation",    None, version_action="s3:GetObjectVersionAnnotation", reason=ANNOTATIONS),
+    Operation("PutObjectAnnotation",    "PUT",    "object", ("annotation", "annotationName"), "s3:PutObjectAnnotation",    None, version_action="s3:PutObjectVersionAnnotation", reason=ANNOTATIONS),
+    Operation("DeleteObjectAnnotation", "DELETE", "object", ("annotation", "annotationName"), "s3:DeleteObjectAnnotation", None, version_action="s3:DeleteObjectVersionAnnotation", reason=ANNOTATIONS),
+    Operation("ListObjectAnnotations",  "GET",    "object", ("annotation",),                  "s3:ListObjectAnnotations",  None, version_action="s3:ListObjectVersionAnnotations", reason=ANNOTATIONS),
+
+    # Subresources of buckets.
+    Operation("GetBucketAbac",         "GET",    "bucket", ("abac",),       "s3:GetBucketABAC",        None, reason=LATER),
+    Operation("PutBucketAbac",         "PUT",    "bucket", ("abac",),       "s3:PutBucketABAC",        None, reason=LATER),
+    Operation("GetBucketAccelerateConfiguration", "GET", "bucket", ("accelerate",), "s3:GetAccelerateConfiguration", None, reason=LATER),
+    Operation("PutBucketAccelerateConfiguration", "PUT", "bucket", ("accelerate",), "s3:PutAccelerateConfiguration", None, reason=LATER),
+    Operation("GetBucketAcl",          "GET",    "bucket", ("acl",),        "s3:GetBucketAcl",         None, reason=LATER),
+    Operation("PutBucketAcl",          "PUT",    "bucket", ("acl",),        "s3:PutBucketAcl",         None, reason=LATER),
+    Operation("GetBucketAnalyticsConfiguration",    "GET",    "bucket", ("analytics", "id"), "s3:GetAnalyticsConfiguration", None, reason=LATER),
+    Operation("PutBucketAnalyticsConfiguration",    "PUT",    "bucket", ("analytics", "id"), "s3:PutAnalyticsConfiguration", None, reason=LATER),
+    Operation("DeleteBucketAnalyticsConfiguration", "DELETE", "bucket", ("analytics", "id"), "s3:PutAnalyticsConfiguration", None, reason=LATER),
+    Operation("ListBucketAnalyticsConfigurations",  "GET",    "bucket", ("analytics",),      "s3:GetAnalyticsConfiguration", None, reason=LATER),
+    Operation("GetBucketCors",         "GET",    "bucket", ("cors",),       "s3:GetBucketCORS",        None, reason=LATER),
+    Operation("PutBucketCors",         "PUT",    "bucket", ("cors",),       "s3:PutBucketCORS",        None, reason=LATER),
+    Operation("DeleteBucketCors",      "DELETE", "bucket", ("cors",),       "s3:PutBucketCORS",        None, reason=LATER),
+    Operation("GetBucketEncryption",   "GET",    "bucket", ("encryption",), "s3:GetEncryptionConfiguration", None, reason=LATER),
+    Operation("PutBucketEncryption",   "PUT",    "bucket", ("encryption",), "s3:PutEncryptionConfiguration", None, reason=LATER),
+    Operation("DeleteBucketEncryption", "DELETE", "bucket", ("encryption",), "s3:PutEncryptionConfiguration", None, reason=LATER),
+    Operation("GetBucketIntelligentTieringConfiguration",    "GET",    "bucket", ("intelligent-tiering", "id"), "s3:GetIntelligentTieringConfiguration", None, reason=LATER),
+    Operation("PutBucketIntelligentTieringConfiguration",    "PUT",    "bucket", ("intelligent-tiering", "id"), "s3:PutIntelligentTieringConfiguration", None, reason=LATER),
+    Operation("DeleteBucketIntelligentTieringConfiguration", "DELETE", "bucket", ("intelligent-tiering", "id"), "s3:PutIntelligentTieringConfiguration", None, reason=LATER),
+    Operation("ListBucketIntelligentTieringConfigurations",  "GET",    "bucket", ("intelligent-tiering",),      "s3:GetIntelligentTieringConfiguration", None, reason=LATER),
+    Operation("GetBucketInventoryConfiguration",    "GET",    "bucket", ("inventory", "id"), "s3:GetInventoryConfiguration", None, reason=LATER),
+    Operation("PutBucketInventoryConfiguration",    "PUT",    "bucket", ("inventory", "id"), "s3:PutInventoryConfiguration", None, reason=LATER),
+    Operation("DeleteBucketInventoryConfiguration", "DELETE", "bucket", ("inventory", "id"), "s3:PutInventoryConfiguration", None, reason=LATER),
+    Operation("ListBucketInventoryConfigurations",  "GET",    "bucket", ("inventory",),      "s3:GetInventoryConfiguration", None, reason=LATER),
+    Operation("GetBucketLifecycleConfiguration", "GET",    "bucket", ("lifecycle",), "s3:GetLifecycleConfiguration", None, reason=LATER),
+    Operation("PutBucketLifecycleConfiguration", "PUT",    "bucket", ("lifecycle",), "s3:PutLifecycleConfiguration", None, reason=LATER),
+    Operation("DeleteBucketLifecycle",           "DELETE", "bucket", ("lifecycle",), "s3:PutLifecycleConfiguration", None, reason=LATER),
+    Operation("GetBucketLogging",      "GET",    "bucket", ("logging",),    "s3:GetBucketLogging",     None, reason=LATER),
+    Operation("PutBucketLogging",      "PUT",    "bucket", ("logging",),    "s3:PutBucketLogging",     None, reason=LATER),
+    Operation("GetBucketMetricsConfiguration",    "GET",    "bucket", ("metrics", "id"), "s3:GetMetricsConfiguration", None, reason=LATER),
+    Operation("PutBucketMetricsConfiguration",    "PUT",    "bucket", ("metrics", "id"), "s3:PutMetricsConfiguration", None, reason=LATER),
+    Operation("DeleteBucketMetricsConfiguration", "DELETE", "bucket", ("metrics", "id"), "s3:PutMetricsConfiguration", None, reason=LATER),
+    Operation("ListBucketMetricsConfigurations",  "GET",    "bucket", ("metrics",),      "s3:GetMetricsConfiguration", None, reason=LATER),
+    Operation("GetBucketNotificationConfiguration", "GET", "bucket", ("notification",), "s3:GetBucketNotification", None, reason=LATER),
+    Operation("PutBucketNotificationConfiguration", "PUT", "bucket", ("notification",), "s3:PutBucketNotification", None, reason=LATER),
+    Operation("GetBucketOwnershipControls",    "GET",    "bucket", ("ownershipControls",), "s3:GetBucketOwnershipControls", None, reason=LATER),
+    Operation("PutBucketOwnershipControls",    "PUT",    "bucket", ("ownershipControls",), "s3:PutBucketOwnershipControls", None, reason=LATER),
+    Operation("DeleteBucketOwnershipControls", "DELETE", "bucket", ("ownershipControls",), "s3:PutBucketOwnershipControls", None, reason=LATER),
+    Operation("GetBucketPolicy",       "GET",    "bucket", ("policy",),       "s3:GetBucketPolicy",       None, reason=LATER),
+    Operation("PutBucketPolicy",       "PUT",    "bucket", ("policy",),       "s3:PutBucketPolicy",       None, reason=LATER),
+    Operation("DeleteBucketPolicy",    "DELETE", "bucket", ("policy",),       "s3:DeleteBucketPolicy",    None, reason=LATER),
+    Operation("GetBucketPolicyStatus", "GET",    "bucket", ("policyStatus",), "s3:GetBucketPolicyStatus", None, reason=LATER),
+    Operation("GetPublicAccessBlock",    "GET",    "bucket", ("publicAccessBlock",), "s3:GetBucketPublicAccessBlock", None, reason=LATER),
+    Operation("PutPublicAccessBlock",    "PUT",    "bucket", ("publicAccessBlock",), "s3:PutBucketPublicAccessBlock", None, reason=LATER),
+    Operation("DeletePublicAccessBlock", "DELETE", "bucket", ("publicAccessBlock",), "s3:PutBucketPublicAccessBlock", None, reason=LATER),
+    Operation("GetBucketReplication",    "GET",    "bucket", ("replication",), "s3:GetReplicationConfiguration", None, reason=LATER),
+    Operation("PutBucketReplication",    "PUT",    "bucket", ("replication",), "s3:PutReplicationConfiguration", None, reason=LATER),
+    Operation("DeleteBucketReplication", "DELETE", "bucket", ("replication",), "s3:PutReplicationConfiguration", None, reason=LATER),
+    Operation("GetBucketRequestPayment", "GET",  "bucket", ("requestPayment",), "s3:GetBucketRequestPayment", None, reason=LATER),
+    Operation("PutBucketRequestPayment", "PUT",  "bucket", ("requestPayment",), "s3:PutBucketRequestPayment", None, reason=LATER),
+    Operation("GetBucketTagging",      "GET",    "bucket", ("tagging",),     "s3:GetBucketTagging",     None, reason=LATER),
+    Operation("PutBucketTagging",      "PUT",    "bucket", ("tagging",),     "s3:PutBucketTagging",     None, reason=LATER),
+    Operation("DeleteBucketTagging",   "DELETE", "bucket", ("tagging",),     "s3:PutBucketTagging",     None, reason=LATER),
+    Operation("GetBucketVersioning",   "GET",    "bucket", ("versioning",),  "s3:GetBucketVersioning",  None, reason=LATER),
+    Operation("PutBucketVersioning",   "PUT",    "bucket", ("versioning",),  "s3:PutBucketVersioning",  None, reason=LATER),
+    Operation("GetBucketWebsite",      "GET",    "bucket", ("website",),     "s3:GetBucketWebsite",     None, reason=LATER),
+    Operation("PutBucketWebsite",      "PUT",    "bucket", ("website",),     "s3:PutBucketWebsite",     None, reason=LATER),
+    Operation("DeleteBucketWebsite",   "DELETE", "bucket", ("website",),     "s3:DeleteBucketWebsite",  None, reason=LATER),
+    Operation("GetObjectLockConfiguration", "GET", "bucket", ("object-lock",), "s3:GetBucketObjectLockConfiguration", None, reason=LATER),
+    Operation("PutObjectLockConfiguration", "PUT", "bucket", ("object-lock",), "s3:PutBucketObjectLockConfiguration", None, reason=LATER),
+
+    # S3 Metadata.
+    Operation("CreateBucketMetadataConfiguration", "POST",   "bucket", ("metadataConfiguration",), "s3:CreateBucketMetadataTableConfiguration", None, reason=TABLES),
+    Operation("GetBucketMetadataConfiguration",    "GET",    "bucket", ("metadataConfiguration",), "s3:GetBucketMetadataTableConfiguration",    None, reason=TABLES),
+    Operation("DeleteBucketMetadataConfiguration", "DELETE", "bucket", ("metadataConfiguration",), "s3:DeleteBucketMetadataTableConfiguration", None, reason=TABLES),
+    Operation("CreateBucketMetadataTableConfiguration", "POST",   "bucket", ("metadataTable",), "s3:CreateBucketMetadataTableConfiguration", None, reason=TABLES),
+    Operation("GetBucketMetadataTableConfiguration",    "GET",    "bucket", ("metadataTable",), "s3:GetBucketMetadataTableConfiguration",    None, reason=TABLES),
+    Operation("DeleteBucketMetadataTableConfiguration", "DELETE", "bucket", ("metadataTable",), "s3:DeleteBucketMetadataTableConfiguration", None, reason=TABLES),
+    Operation("UpdateBucketMetadataInventoryTableConfiguration",  "PUT", "bucket", ("metadataInventoryTable",),  "s3:UpdateBucketMetadataInventoryTableConfiguration",  None, reason=TABLES),
+    Operation("UpdateBucketMetadataJournalTableConfiguration",    "PUT", "bucket", ("metadataJournalTable",),    "s3:UpdateBucketMetadataJournalTableConfiguration",    None, reason=TABLES),
+    Operation("UpdateBucketMetadataAnnotationTableConfiguration", "PUT", "bucket", ("metadataAnnotationTable",), "s3:UpdateBucketMetadataAnnotationTableConfiguration", None, reason=TABLES),
+
+    # What browsers ask before a request to another origin. Nobody signs it and no action names it: the
+    # bucket's CORS rules alone decide.
+    Operation("PreflightBucket", "OPTIONS", "bucket", (), None, None, reason=LATER),
+    Operation("PreflightObject", "OPTIONS", "object", (), None, None, reason=LATER),
+)
+# fmt: on
+
+SUPERSEDED: Final = {
+    "GetBucketLifecycle": "GetBucketLifecycleConfiguration",
+    "PutBucketLifecycle": "PutBucketLifecycleConfiguration",
+    "GetBucketNotification": "GetBucketNotificationConfiguration",
+    "PutBucketNotification": "PutBucketNotificationConfiguration",
+}
+"""Older names of operations → the row that answers them; on the wire they are the same request."""
+
+NOT_OFFERED: Final = {
+    "ListDirectoryBuckets": f"{DIRECTORY} On the wire it is ListBuckets at another endpoint.",
+}
+"""Operations without a row, and why."""
