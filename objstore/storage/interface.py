@@ -4,7 +4,7 @@ A blob is an immutable byte string of 1 byte to 5 TiB. Below this line no one kn
 one knows drives.
 """
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -170,4 +170,45 @@ class BlobStore(Protocol):
 
     async def close(self) -> None:
         """Finish what runs, sync, release descriptors. Idempotent."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PackStatus:
+    """One pack of small shards on one drive, and how much of it is still wanted."""
+
+    drive: int
+    pack: int
+    total_bytes: int
+    live_bytes: int  # not accounted as deleted
+    is_finished: bool  # nobody appends to it any more
+
+
+class Compactable(Protocol):
+    """What a store with packs offers beside BlobStore, so that space inside packs comes back.
+
+    Who compacts decides by the metadata what is wanted; the store only copies and removes.
+    """
+
+    async def packs(self) -> Sequence[PackStatus]:
+        """The packs of all drives that can be written now."""
+        ...
+
+    async def blobs_in_pack(self, drive: int, pack: int) -> Sequence[bytes]:
+        """Ids of the blobs with a shard in the pack that is not accounted as deleted.
+
+        Raises StorageError if the pack cannot be read through to its end without damage.
+        """
+        ...
+
+    async def move_from_pack(self, ref: BlobRef, drive: int, pack: int) -> BlobRef:
+        """Copy the blob's shards that lie in the pack to one that is open, on the same drive if it can be.
+
+        Durable and checked on return. The ref given when none of its shards lies there. The caller commits
+        the new ref; the old copies stay until the pack is removed. Raises StorageError, OutOfSpace.
+        """
+        ...
+
+    async def remove_pack(self, drive: int, pack: int) -> None:
+        """Remove a finished pack in which nothing is wanted any more; absent is fine."""
         ...
