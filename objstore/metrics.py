@@ -112,12 +112,50 @@ GARBAGE_QUEUE: Final = Gauge(
     "Blobs no longer referenced, waiting for deletion.",
     multiprocess_mode="mostrecent",
 )
+GARBAGE_BYTES: Final = Gauge(
+    "objstore_garbage_bytes",
+    "Bytes of the blobs that are no longer referenced and wait for deletion.",
+    multiprocess_mode="mostrecent",
+)
 REPAIRED_BLOBS: Final = Counter("objstore_repaired_blobs", "Blobs repaired, by outcome.", ("outcome",))
 SCRUBBED_BLOBS: Final = Counter(
     "objstore_scrubbed_blobs", "Blobs read and verified, by finding.", ("health",)
 )
 SCRUBBED_BYTES: Final = Counter("objstore_scrubbed_bytes", "Bytes of the blobs read and verified.")
-DELETED_BLOBS: Final = Counter("objstore_deleted_blobs", "Blobs deleted after the grace period.", ("reason",))
+SCRUB_CYCLE_SECONDS: Final = Gauge(
+    "objstore_scrub_cycle_seconds",
+    "Time in which every stored byte is verified once; 0: never.",
+    multiprocess_mode="mostrecent",
+)
+SCRUB_PROGRESS_RATIO: Final = Gauge(
+    "objstore_scrub_progress_ratio",
+    "How much of the pass under way, or of the last one, is done, 0 to 1.",
+    multiprocess_mode="mostrecent",
+)
+SCRUB_PASSES: Final = Counter("objstore_scrub_passes", "Complete passes over all blobs.")
+SCRUB_ENDED_SECONDS: Final = Gauge(
+    "objstore_scrub_ended_timestamp_seconds",
+    "When the last complete pass ended, in seconds since 1970.",
+    multiprocess_mode="mostrecent",
+)
+DELETED_BLOBS: Final = Counter(
+    "objstore_deleted_blobs", "Blobs deleted: as garbage, or as orphans of a crash.", ("reason",)
+)
+DELETED_BYTES: Final = Counter("objstore_deleted_bytes", "Bytes of the blobs deleted.", ("reason",))
+ORPHAN_BLOBS: Final = Gauge(
+    "objstore_orphan_blobs",
+    "Blobs on the drives that the metadata did not know at the last scan.",
+    multiprocess_mode="mostrecent",
+)
+ORPHANS_HELD: Final = Gauge(
+    "objstore_orphans_held_blobs",
+    "Orphans not deleted because there are more than may be deleted without an operator.",
+    multiprocess_mode="mostrecent",
+)
+COMPACTED_PACKS: Final = Counter(
+    "objstore_compacted_packs", "Packs removed after their live blobs had moved."
+)
+COMPACTED_BYTES: Final = Counter("objstore_compacted_bytes", "Bytes of the packs removed.")
 JOB_RUNS: Final = Counter("objstore_job_runs", "Runs of background jobs, by outcome.", ("job", "outcome"))
 JOB_SECONDS: Final = Histogram(
     "objstore_job_seconds",

@@ -46,12 +46,14 @@ __all__ = [
     "blob",
     "blobs_after",
     "blobs_known",
+    "blobs_lying",
     "bucket",
     "bucket_by_name",
     "buckets_of",
     "counts",
     "current",
     "dropped_uploads",
+    "garbage_after",
     "garbage_before",
     "keys_of",
     "list_objects",
@@ -254,6 +256,28 @@ def garbage_before(db: Database, ms: int, limit: int = 1000) -> list[BlobRef]:
     return [BlobRef(*row) for row in rows]
 
 
+def garbage_after(
+    db: Database, after_ms: int, after_id: bytes, before_ms: int, limit: int = 1000
+) -> list[tuple[int, BlobRef]]:
+    """When each blob became garbage, and the blob, oldest first: after (time, id), before `before_ms`."""
+    rows = db.rows(
+        "SELECT since_ms, blob_id, size, locator FROM garbage "
+        "WHERE (since_ms, blob_id) > (?, ?) AND since_ms < ? ORDER BY since_ms, blob_id LIMIT ?",
+        (after_ms, after_id, before_ms, limit),
+    )
+    return [(since_ms, BlobRef(*blob)) for since_ms, *blob in rows]
+
+
+def blobs_lying(db: Database, blob_ids: Iterable[bytes]) -> dict[bytes, BlobRef]:
+    """Where those of these blobs lie that something refers to or that are garbage still to be deleted."""
+    lying = (
+        "SELECT id, size, locator FROM blobs WHERE id = ? UNION ALL "
+        "SELECT blob_id, size, locator FROM garbage WHERE blob_id = ? LIMIT 1"
+    )
+    rows = [db.one(lying, (blob_id, blob_id)) for blob_id in blob_ids]
+    return {row[0]: BlobRef(*row) for row in rows if row is not None}
+
+
 def dropped_uploads(db: Database, after: str = "", limit: int = 1000) -> list[str]:
     """Ids of uploads whose parts are to be released (ReleaseParts)."""
     rows = db.rows(
@@ -336,6 +360,7 @@ class Counts:
     uploads: int
     dropped_uploads: int
     garbage: int
+    garbage_bytes: int
     repairs: int
     users: int
 
@@ -345,7 +370,8 @@ def counts(db: Database) -> Counts:
     row = db.one(
         "SELECT (SELECT COUNT(*) FROM buckets), (SELECT COUNT(*) FROM uploads), "
         "(SELECT COUNT(*) FROM dropped_uploads), (SELECT COUNT(*) FROM garbage), "
-        "(SELECT COUNT(*) FROM repairs), (SELECT COUNT(*) FROM users)"
+        "(SELECT COALESCE(SUM(size), 0) FROM garbage), (SELECT COUNT(*) FROM repairs), "
+        "(SELECT COUNT(*) FROM users)"
     )
     assert row is not None
     return Counts(*row)
