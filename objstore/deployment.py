@@ -25,7 +25,7 @@ SYSTEM_DIRECTORY: Final = "system"
 KEY_FILE: Final = "secret.key"
 ROOT_CREDENTIALS_FILE: Final = "root-credentials.json"
 SERVER_FILE: Final = "server.json"
-"""Who serves these drives, for the command line: runtime directory, and which drive lay at which path."""
+"""Who serves these drives, for the command line: its runtime directory, and the directories it serves."""
 _DIVIDED: Final = re.compile(r"d[1-9][0-9]*")
 
 
@@ -222,12 +222,9 @@ def _system_directory(drive: Path) -> Iterator[int]:
 
 
 def write_server_file(drives: DriveSet, runtime: Path) -> None:
-    """Leave a note on every drive, for commands: where the server lives, and which drive lies where."""
+    """Leave a note on every drive, for commands: where the server lives, and which directories it serves."""
     opened = [(drive, session) for drive in drives if (session := drive.session) is not None]
-    places = [
-        {"path": drive.path, "number": drive.number, "device": session.device, "inode": session.inode}
-        for drive, session in opened
-    ]
+    places = [{"device": session.device, "inode": session.inode} for _, session in opened]
     text = json.dumps({"runtime": str(runtime), "drives": places}).encode() + b"\n"
     write_copies([Path(drive.path) for drive, _ in opened], SERVER_FILE, text)
 
@@ -243,15 +240,6 @@ def find_server(directories: Sequence[Path]) -> Runtime | None:
         places = {(place["device"], place["inode"]) for place in note["drives"]}
         if (stat.st_dev, stat.st_ino) in places and runtime.is_alive:
             return runtime
-    return None
-
-
-def number_at(directories: Sequence[Path], path: Path) -> int | None:
-    """The number of the drive that the last server found at `path`."""
-    for _, note in _server_notes(directories):
-        for place in note["drives"]:
-            if place["path"] == str(path):
-                return int(place["number"])
     return None
 
 

@@ -1,0 +1,224 @@
+"""The composition root: names the concrete classes, puts them together, and runs each process.
+
+`serve` is the supervisor's life; `run_ledger`, `run_worker` and `run_jobs` are those of its children,
+told what to do by an `Order` on standard input. A process imports only what its part needs: the
+ledger's SQLite library and a worker's must never meet in one process.
+"""
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+from objstore import deployment, log, supervisor
+from objstore.config import Config
+from objstore.deployment import DeploymentError, RootCredentials
+from objstore.iam.sealing import Sealer
+from objstore.iam.users import Users
+from objstore.meta.client import Metadata
+from objstore.meta.interface import MetadataError
+from objstore.shared_state import SharedState
+from objstore.storage.drive import DriveSet, open_drives
+from objstore.storage.interface import DriveState
+from objstore.supervisor import Runtime, RuntimeDirectory, Supervisor
+
+RETRY_S: Final = 0.25
+"""Between two attempts of the supervisor to give root its row while the ledger cannot commit."""
+
+_log = logging.getLogger("objstore.app")
+
+
+# The supervisor
+
+
+def serve(config: Config, say: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT. `say` shows the operator a line.
+
+    Raises DeploymentError, DriveError, OSError (address in use) before anything runs.
+    """
+    log.start(level=config.log_level, format=config.log_format, access=False)
+    directories = deployment.drive_directories(config)
+    if deployment.make_divided_directories(config, directories):
+        say(f"Made {len(directories)} drive directories under {directories[0].parent}.")
+    drives = open_locked(config, directories)
+    try:
+        for line in _about_drives(config, drives):
+            say(line)
+        usable = usable_directories(drives)
+        sealer = deployment.provide_sealer(config, usable, is_new=deployment.is_untouched(usable))
+        root = deployment.provide_root_credentials(config, usable)
+        sockets = _listen(config)
+        with RuntimeDirectory() as owner:
+            port = sockets[0].getsockname()[1]
+            deployment.write_server_file(drives, owner.runtime.path)
+            document = order_document(config, directories, sealer)
+            server = Supervisor(owner.runtime, document=document, sockets=sockets, drain_s=config.drain_s)
+
+            async def prepare() -> None:
+                await _provide_root(owner.runtime, sealer, root)
+
+            def announce() -> None:
+                say(greeting(config, port, root))
+
+            asyncio.run(server.run(prepare, announce))
+    finally:
+        drives.close()
+
+
+def open_locked(config: Config, directories: Sequence[Path]) -> DriveSet:
+    """The drives, locked against another server; blank ones become a new deployment together."""
+    erasure = config.erasure
+    return open_drives(
+        directories,
+        create=(erasure.data_shards, erasure.parity_shards),
+        lock=True,
+        reserve_bytes=config.reserve_bytes,
+    )
+
+
+def usable_directories(drives: DriveSet) -> list[Path]:
+    """Those of the drives that can be read and written now, in order of their numbers."""
+    online = [drive for drive in drives if drive.state is DriveState.ONLINE]
+    return [Path(drive.path) for drive in sorted(online, key=lambda drive: drive.number)]
+
+
+def _about_drives(config: Config, drives: DriveSet) -> list[str]:
+    lines = [
+        f"Drive {status.path or status.number} is {status.state.value}: {status.reason}"
+        for status in drives.status()
+        if status.state is not DriveState.ONLINE
+    ]
+    for paths in drives.shared_devices():
+        if config.erasure.parity_shards:
+            lines.append(
+                f"{len(paths)} drives share one disk ({paths[0]} … {paths[-1]}): they are lost together."
+            )
+    return lines
+
+
+def _listen(config: Config) -> list[socket.socket]:
+    count = config.workers or len(os.sched_getaffinity(0))
+    try:
+        return supervisor.listen(config.address, config.port, count)
+    except OSError as exc:
+        raise DeploymentError(
+            f"cannot listen on {config.address} port {config.port}: {exc.strerror}"
+        ) from None
+
+
+async def _provide_root(runtime: Runtime, sealer: Sealer, root: RootCredentials) -> None:
+    """Give root its row and key, as soon as the ledger can commit."""
+    metadata = await Metadata.connect(str(runtime.ledger_socket), SharedState(runtime.state))
+    try:
+        while True:
+            try:
+                await Users(metadata, sealer).provide_root(root.issued.access_key, root.issued.secret_key)
+                return
+            except MetadataError as exc:
+                _log.warning("root's key cannot be stored yet: %s", exc)
+                await asyncio.sleep(RETRY_S)
+    finally:
+        await metadata.close()
+
+
+def endpoint(config: Config, port: int) -> str:
+    """The URL clients on this machine use."""
+    scheme = "https" if config.tls_certificate else "http"
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(config.address, config.address)  # noqa: S104
+    return f"{scheme}://{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{port}"
+
+
+def greeting(config: Config, port: int, root: RootCredentials) -> str:
+    """What to paste to use the server. The secret is in it only on the day it was generated."""
+    url = endpoint(config, port)
+    key = root.issued.access_key
+    secret = root.issued.secret_key if root.is_new else "…"
+    if root.is_new:
+        about = f"Root's credentials, generated now and shown this once; kept in {root.path}."
+    elif root.path:
+        about = f"Root's secret key is in {root.path}."
+    else:
+        about = "Root's credentials are the ones from the settings."
+    return f"""
+objstore serves S3 at {url}
+{about}
+
+  export AWS_ACCESS_KEY_ID={key} AWS_SECRET_ACCESS_KEY={secret}
+  export AWS_DEFAULT_REGION={config.region} AWS_ENDPOINT_URL={url}
+  aws s3 mb s3://photos
+  aws s3 cp README.md s3://photos/
+  aws s3 ls s3://photos
+
+  import boto3
+  s3 = boto3.client("s3", endpoint_url="{url}", region_name="{config.region}",
+                    aws_access_key_id="{key}", aws_secret_access_key="{secret}")
+"""
+
+
+# What every child does first
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a child process is told on its standard input."""
+
+    role: str
+    config: Config
+    runtime: Runtime
+    directories: tuple[Path, ...]
+    sealer: Sealer
+    number: int
+    restarts: int
+    ready_descriptor: int
+    listen_descriptor: int | None
+
+    @classmethod
+    def receive(cls) -> Self:
+        """Read the order, start the log, and tie this process's life to the supervisor's."""
+        document = json.load(sys.stdin)
+        supervisor.die_with_parent(document["parent"])
+        config = Config(**document["config"])
+        log.start(level=config.log_level, format=config.log_format, access=config.access_log)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches us too; the supervisor decides
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        from objstore import metrics
+
+        if document["restarts"]:
+            metrics.PROCESS_RESTARTS.labels(document["role"].split("-")[0]).inc()
+        return cls(
+            role=document["role"],
+            config=config,
+            runtime=Runtime(Path(document["runtime"])),
+            directories=tuple(map(Path, document["directories"])),
+            sealer=Sealer.from_text(document["key"]),
+            number=document.get("number", 0),
+            restarts=document["restarts"],
+            ready_descriptor=document["ready_descriptor"],
+            listen_descriptor=document["listen_descriptor"],
+        )
+
+    def report_ready(self) -> None:
+        """Tell the supervisor that this process does its work."""
+        supervisor.report_ready(self.ready_descriptor)
+
+
+def order_document(config: Config, directories: Sequence[Path], sealer: Sealer) -> dict[str, Any]:
+    """The part of an order that is the same for all children."""
+    return {
+        "config": config.for_children(),
+        "directories": [str(path) for path in directories],
+        "key": sealer.to_text(),
+    }
+
+
+def _run(main: Coroutine[Any, Any, None]) -> None:
+    import uvloop
+
+    uvloop.run(main)

@@ -1,0 +1,148 @@
+"""What an operator's commands do: reach the metadata, look at drives, take in new ones, ask about healing."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from objstore import deployment, supervisor
+from objstore.app import order_document, usable_directories
+from objstore.config import Config
+from objstore.deployment import DeploymentError
+from objstore.iam.users import Users
+from objstore.jobs import walk
+from objstore.jobs.heal import Heal
+from objstore.meta import queries
+from objstore.meta.client import Metadata
+from objstore.shared_state import SharedState
+from objstore.storage.drive import add_drive, open_drives, replace_drive
+from objstore.storage.interface import DriveState, DriveStatus
+from objstore.supervisor import Child, Runtime, RuntimeDirectory
+
+TEMPORARY_LEDGER_S: Final = 600.0
+"""How long a command waits for a ledger it started itself; a rebuild of the index takes its time."""
+
+
+@asynccontextmanager
+async def metadata_and_users(config: Config) -> AsyncIterator[tuple[Metadata, Users]]:
+    """The metadata through the running server's ledger, or through one of our own while it is stopped.
+
+    Raises DeploymentError, DriveError, Unavailable.
+    """
+    directories = deployment.drive_directories(config)
+    runtime = deployment.find_server(directories)
+    if runtime is not None:
+        drives = open_drives(directories)
+        try:
+            sealer = deployment.read_sealer(config, usable_directories(drives))
+        finally:
+            drives.close()
+        metadata = await Metadata.connect(str(runtime.ledger_socket), SharedState(runtime.state))
+        try:
+            yield metadata, Users(metadata, sealer)
+        finally:
+            await metadata.close()
+        return
+    drives = open_drives(directories, lock=True)
+    try:
+        sealer = deployment.read_sealer(config, usable_directories(drives))
+        with RuntimeDirectory() as owner:
+            async with _temporary_ledger(owner.runtime, order_document(config, directories, sealer)):
+                metadata = await Metadata.connect(
+                    str(owner.runtime.ledger_socket), SharedState(owner.runtime.state)
+                )
+                try:
+                    yield metadata, Users(metadata, sealer)
+                finally:
+                    await metadata.close()
+    finally:
+        drives.close()
+
+
+@asynccontextmanager
+async def _temporary_ledger(runtime: Runtime, document: dict[str, Any]) -> AsyncIterator[None]:
+    child = Child("ledger", "_ledger", document)
+    process = await supervisor.spawn(child, runtime)
+    try:
+        ready = asyncio.ensure_future(child.ready.wait())
+        ended = asyncio.ensure_future(process.wait())
+        await asyncio.wait([ready, ended], timeout=TEMPORARY_LEDGER_S, return_when=asyncio.FIRST_COMPLETED)
+        ready.cancel()
+        ended.cancel()
+        if not child.ready.is_set():
+            raise DeploymentError("the ledger did not start; its messages are above")
+        yield
+    finally:
+        with suppress(ProcessLookupError):
+            process.terminate()
+        await process.wait()
+
+
+# Drives
+
+
+def drive_statuses(config: Config) -> Sequence[DriveStatus]:
+    """Every path and every member of the deployment, looked at now, with or without a server running."""
+    drives = open_drives(deployment.drive_directories(config))
+    try:
+        return drives.status()
+    finally:
+        drives.close()
+
+
+def take_drive(config: Config, directory: Path) -> str:
+    """Make the empty `directory` a further drive; what to tell the operator. Raises DriveError."""
+    directories = deployment.drive_directories(config)
+    made = add_drive(directories, directory)
+    return f"Drive {made.number} is at {directory}."
+
+
+def take_replacement(config: Config, directory: Path, number: int | None) -> str:
+    """Make the empty `directory` a drive in place of drive `number`, or else of the one that was there, or of
+    the only one that is gone; what to tell the operator. Raises DriveError."""
+    made = replace_drive(deployment.drive_directories(config), directory, number)
+    return f"Drive {made.number} is at {directory}; what the lost one held is being rebuilt."
+
+
+@dataclass(frozen=True, slots=True)
+class HealStatus:
+    """Whether every blob is whole, as far as a complete walk and the repair queue know."""
+
+    is_complete: bool
+    repairs_waiting: int
+    at_risk: int
+    drives_not_online: int
+    drives_to_heal: int
+
+    def __str__(self) -> str:
+        if self.is_complete:
+            return "complete: every blob has all its shards"
+        return (
+            f"not healed: {self.drives_to_heal} drives to heal, {self.drives_not_online} drives not online, "
+            f"{self.repairs_waiting} repairs waiting, {self.at_risk} blobs at risk after the last walk"
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+async def heal_status(config: Config) -> HealStatus:
+    """How far healing is. Raises DeploymentError, DriveError, MetadataError."""
+    members = [status for status in drive_statuses(config) if status.number >= 0]
+    async with metadata_and_users(config) as (metadata, _):
+        state = await walk.load(metadata, Heal.STATE)
+        counts = await metadata.read(queries.counts)
+    online = {status.uuid for status in members if status.state is DriveState.ONLINE}
+    to_heal = len(online - set(state.get("healed", ())))
+    at_risk = int(state.get("at_risk", 0))
+    away = len({status.number for status in members}) - len(online)
+    return HealStatus(
+        is_complete=not (to_heal or away or counts.repairs or at_risk),
+        repairs_waiting=counts.repairs,
+        at_risk=at_risk,
+        drives_not_online=away,
+        drives_to_heal=to_heal,
+    )
