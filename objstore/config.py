@@ -125,7 +125,7 @@ class Config(BaseSettings):
     """The settings of one server. Frozen; secrets do not show in its repr."""
 
     model_config = SettingsConfigDict(
-        env_prefix=ENVIRONMENT_PREFIX, extra="forbid", frozen=True, arbitrary_types_allowed=True
+        extra="forbid", frozen=True, allow_inf_nan=False, arbitrary_types_allowed=True
     )
     sections: ClassVar[dict[str, str]] = {
         "drives": "Bytes: drives, coding, index",
