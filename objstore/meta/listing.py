@@ -211,13 +211,11 @@ class _Versions:
 
     def fetch(self, position: Position, end: bytes, limit: int) -> list[Row]:
         key, reverse_sequence = position
-        live = self.db.rows(_CURRENT_VERSIONS, (self.bucket_id, key, end, limit))
+        live = self.db.rows(_CURRENT_VERSIONS, (self.bucket_id, key, end, limit + 1))
         if live and live[0][0] == key and live[0][-1] <= reverse_sequence:
             del live[0]
         past = self.db.rows(_PAST_VERSIONS, (self.bucket_id, key, reverse_sequence, end, limit))
-        if not past:
-            return live
-        rows = sorted(live + past, key=lambda row: (row[0], row[-1]))
+        rows = sorted(live + past, key=lambda row: (row[0], row[-1])) if past else live
         return rows[:limit]
 
     def before(self, key: bytes) -> Position:

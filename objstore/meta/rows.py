@@ -24,8 +24,9 @@ from objstore.model import (
     Versioning,
 )
 
-_pack = msgpack.Packer().pack
+_pack = msgpack.packb
 _unpack = msgpack.unpackb
+_CHECKSUM_TYPES: Final = {type_.value: type_ for type_ in ChecksumType}
 _NO_TAGS: Final[Mapping[str, str]] = {}
 
 OBJECT_COLUMNS: Final = (
@@ -60,7 +61,7 @@ def pack_attributes(attributes: Attributes) -> bytes:
 def unpack_attributes(column: bytes) -> Attributes:
     """The inverse of `pack_attributes`."""
     headers, metadata, checksum, *rest = _unpack(column)
-    return Attributes(headers, metadata, _checksum_of(checksum), *rest)
+    return Attributes(headers, metadata, None if checksum is None else _checksum_of(checksum), *rest)
 
 
 def _checksum_array(checksum: Checksum | None) -> Sequence[str] | None:
@@ -69,11 +70,9 @@ def _checksum_array(checksum: Checksum | None) -> Sequence[str] | None:
     return (checksum.algorithm, checksum.value, checksum.type)
 
 
-def _checksum_of(array: Sequence[str] | None) -> Checksum | None:
-    if array is None:
-        return None
+def _checksum_of(array: Sequence[str]) -> Checksum:
     algorithm, value, type_ = array
-    return Checksum(algorithm, value, ChecksumType(type_))
+    return Checksum(algorithm, value, _CHECKSUM_TYPES[type_])
 
 
 def pack_checksum(checksum: Checksum | None) -> bytes | None:

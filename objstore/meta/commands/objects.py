@@ -77,7 +77,7 @@ class Current(NamedTuple):
 
 
 def look(
-    db: Database, bucket_id: int, key: str, conditions: WriteConditions | None | None
+    db: Database, bucket_id: int, key: str, conditions: WriteConditions | None
 ) -> tuple[int, Current | None]:
     """The bucket's versioning state and the key's current live version, `conditions` holding for it.
 
@@ -103,10 +103,8 @@ def put_current(
     them with what it replaces. Raises Locked.
     """
     slot = (version.bucket_id, version.key.encode())
-    version_id = version.version_id if versioning == Versioning.ENABLED else NULL_VERSION
-    replaces_current = current is not None and (
-        versioning == Versioning.NEVER or version_id == current.version_id
-    )
+    version_id = _new_version_id(versioning, version.version_id)
+    replaces_current = current is not None and current.version_id == version_id == NULL_VERSION
     if current is not None:
         last_ms = current.modified_ms
     elif versioning == Versioning.NEVER:
@@ -157,6 +155,15 @@ def put_current(
         version.upload_id,
         version.parts_count,
     )
+
+
+def _new_version_id(versioning: int, proposed: str) -> str:
+    """Raises Conflict when versioning is enabled and no id was proposed: the caller did not know yet."""
+    if versioning != Versioning.ENABLED:
+        return NULL_VERSION
+    if proposed == NULL_VERSION:
+        raise Conflict("versioning was enabled meanwhile and the command proposes no version id")
+    return proposed
 
 
 def _newest_past_ms(db: Database, slot: tuple[int, bytes]) -> int:
@@ -215,7 +222,8 @@ class PutVersion:
     `parts_count` as the copy should show it). With `shares_blob` the blob is one that an object or part
     has now (a copy by reference). `version_id` is taken where versioning is enabled; else it is "null".
 
-    Raises BucketMissing, KeyMissing, ConditionFailed, Locked; Conflict when what it shares is gone.
+    Raises BucketMissing, KeyMissing, ConditionFailed, Locked; Conflict when what it shares is gone, or
+    when versioning is enabled and `version_id` proposes none.
     """
 
     bucket_id: int
@@ -283,7 +291,8 @@ class DeleteVersion:
     marker goes, and the newest one left becomes current.
 
     Conditions are judged against the current version, also with a version id (S3 does not take both).
-    Raises BucketMissing, KeyMissing, ConditionFailed, Locked.
+    Raises BucketMissing, KeyMissing, ConditionFailed, Locked; Conflict when versioning is enabled and
+    `new_version_id` proposes none.
     """
 
     bucket_id: int
@@ -327,9 +336,9 @@ class DeleteVersion:
 
     def _put_marker(self, db: Database, now_ms: int, versioning: int, current: Current | None) -> Deleted:
         slot = self._slot
-        version_id = self.new_version_id if versioning == Versioning.ENABLED else NULL_VERSION
+        version_id = _new_version_id(versioning, self.new_version_id)
         last_ms = _newest_past_ms(db, slot) if current is None else current.modified_ms
-        if current is not None and current.version_id == version_id:
+        if current is not None and current.version_id == version_id == NULL_VERSION:
             self._remove_current(db, now_ms, current)
         elif current is not None:
             db.execute(_COPY_TO_HISTORY, slot)

@@ -126,11 +126,12 @@ class CompleteUpload:
 
     The caller read the parts, checked the client's list against them and computed `etag` and
     `attributes` (with the checksum); here each part must still have the blob the caller saw, else
-    Conflict: read again. Parts not named become garbage. Owner, tags and lock are the upload's.
+    Conflict: read again. Parts not named become garbage. Owner, tags and lock are the upload's;
+    `default_lock` is what the bucket's default retention asks of a version without a lock of its own.
 
     `digest` stands for the client's list: the same Complete again gets the same version while it
     stands, before conditions are judged. Raises BucketMissing, UploadMissing, KeyMissing,
-    ConditionFailed, Locked.
+    ConditionFailed, Locked; Conflict also when versioning is enabled and `version_id` proposes none.
     """
 
     bucket_id: int
@@ -142,6 +143,7 @@ class CompleteUpload:
     digest: bytes
     conditions: WriteConditions | None = None
     version_id: str = NULL_VERSION
+    default_lock: ObjectLock | None = None
     advances_epoch: ClassVar[bool] = False
 
     def apply(self, db: Database, now_ms: int) -> ObjectVersion:
@@ -166,7 +168,7 @@ class CompleteUpload:
                 etag=self.etag,
                 attributes=self.attributes,
                 tags=upload.tags,
-                lock=upload.lock,
+                lock=upload.lock or self.default_lock,
                 upload_id=self.upload_id,
                 parts_count=len(self.parts),
             ),
