@@ -1,19 +1,32 @@
 """What S3 operations mean: no HTTP, no XML, no SQL."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
+from objstore.service.buckets import BucketRules, Buckets, Epoch
+from objstore.service.copy import Copies
 from objstore.service.facts import Facts
+from objstore.service.listing import Listings
+from objstore.service.multipart import Uploads
 from objstore.service.objects import Objects
 from objstore.service.reader import OldestRead, Reader, ReadsUnderWay
 from objstore.service.writer import Writer
 from objstore.storage.interface import BlobStore
 
 
+class Shared(OldestRead, Epoch, Protocol):
+    """What the services need of `SharedState`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """The services that handlers use."""
 
+    buckets: Buckets
+    listings: Listings
     objects: Objects
+    copies: Copies
+    uploads: Uploads
     _writer: Writer
 
     async def drain(self) -> None:
@@ -21,8 +34,18 @@ class Services:
         await self._writer.drain()
 
 
-def build_services(facts: Facts, store: BlobStore, shared: OldestRead, worker: int) -> Services:
+def build_services(
+    facts: Facts, store: BlobStore, shared: Shared, worker: int, rules: BucketRules
+) -> Services:
     """The services of one worker (0-based number `worker`) over its metadata and blob store."""
     writer = Writer(facts, store)
     reader = Reader(facts, store, ReadsUnderWay(shared, worker))
-    return Services(objects=Objects(facts, writer, reader), _writer=writer)
+    objects = Objects(facts, writer, reader)
+    return Services(
+        buckets=Buckets(facts, shared, rules),
+        listings=Listings(facts),
+        objects=objects,
+        copies=Copies(facts, writer, reader, objects),
+        uploads=Uploads(facts, writer),
+        _writer=writer,
+    )

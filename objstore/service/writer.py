@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeVar
 
+from objstore import blocking
 from objstore.meta.interface import Command, MetadataError, OutcomeUnknown, Refusal
 from objstore.model import BlobRef, Checksum
 from objstore.s3 import checksums, integrity
@@ -136,6 +137,16 @@ class Writer:
         blob = await self._store.put(source, size, digests.update)
         assert blob.size == size, f"{blob.size} bytes copied of {size}"
         return Written(size, digests.md5, {algorithm: digests.checksum(algorithm)}, blob)
+
+    async def checksum(self, source: AsyncIterable[memoryview], algorithm: str) -> Checksum:
+        """The checksum of bytes that are stored already. Raises what `source` raises."""
+        digests = Digests({algorithm})
+        async for piece in source:
+            if piece.nbytes > INLINE_BYTES:
+                await blocking.run(digests.update, piece)
+            else:
+                digests.update(piece)
+        return digests.checksum(algorithm)
 
     async def commit(self, command: Command[R], blob: BlobRef | None) -> R:
         """Send the command that names `blob`; what the ledger answers.

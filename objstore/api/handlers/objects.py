@@ -13,7 +13,7 @@ from objstore.s3.conditions import (
     parse_write_conditions,
     unquoted,
 )
-from objstore.s3.errors import InvalidArgument, InvalidRange, InvalidRequest, NoSuchKey, NoSuchVersion
+from objstore.s3.errors import InvalidArgument, InvalidRange, InvalidRequest, NoSuchVersion
 from objstore.s3.integrity import parse_integrity
 from objstore.s3.object_headers import (
     checksum_headers,
@@ -165,18 +165,15 @@ def part_number(text: str) -> int:
 
 
 async def find(call: Call, bucket: Bucket) -> ObjectVersion:
-    """The version the request names.
+    """The version the request names. That there is none of that id only those learn who may list versions.
 
-    That there is none is told only to those who may list: to others it is AccessDenied.
+    (For keys without a version id the pipeline sees to it.)
     """
     version_id = call.query.get("versionId")
     if version_id is not None:
         check_version_id(version_id)
     try:
         return await call.services.objects.find(bucket, call.key, version_id)
-    except NoSuchKey:
-        await call.require("s3:ListBucket", bucket.name)
-        raise
     except NoSuchVersion:
         await call.require("s3:ListBucketVersions", bucket.name)
         raise

@@ -1,0 +1,123 @@
+"""CopyObject and UploadPartCopy."""
+
+from typing import Final
+
+from objstore import clock
+from objstore.api.call import Call, Reply
+from objstore.api.handlers import keepalive
+from objstore.api.handlers.multipart import part_of_upload
+from objstore.api.handlers.objects import bucket_of, new_tags, version_header
+from objstore.model import ObjectVersion, Part, Versioning
+from objstore.s3 import copy_source
+from objstore.s3.checksums import algorithm_named
+from objstore.s3.conditions import COPY_SOURCE_PREFIX, parse_conditions, parse_write_conditions
+from objstore.s3.documents.checksums import checksum_elements
+from objstore.s3.documents.copying import CopyObjectResult, CopyPartResult
+from objstore.s3.errors import AccessDenied, InvalidArgument, NoSuchKey, NoSuchVersion
+from objstore.s3.object_headers import parse_attributes, parse_lock
+from objstore.service.copy import Source, Terms
+from objstore.service.objects import NewObject
+
+_DIRECTIVES: Final = {"COPY": False, "REPLACE": True}
+
+
+async def copy_object(call: Call) -> Reply:
+    """CopyObject."""
+    bucket, headers = bucket_of(call), call.headers
+    source = await _source(call)
+    algorithm = headers.get("x-amz-checksum-algorithm")
+    replaces_tags = _directive(call, "x-amz-tagging-directive", "Unknown tagging directive.")
+    terms = Terms(
+        NewObject(
+            parse_attributes(headers),
+            tags=await new_tags(call) if replaces_tags else {},
+            lock=parse_lock(headers, clock.now_ms()),
+            conditions=parse_write_conditions(headers),
+        ),
+        replaces_metadata=_directive(call, "x-amz-metadata-directive", "Unknown metadata directive."),
+        replaces_tags=replaces_tags,
+        storage_class=headers.get("x-amz-storage-class"),
+        algorithm=None if algorithm is None else algorithm_named(algorithm).name,
+    )
+    found = await _find(call, source)
+
+    def reply(version: ObjectVersion) -> Reply:
+        checksum = version.attributes.checksum
+        return Reply(
+            headers={
+                **_source_version_header(source, found),
+                **version_header(bucket, version.version_id),
+            },
+            document=CopyObjectResult(
+                last_modified=version.modified_ms,
+                etag=version.etag,
+                checksum_type=None if checksum is None else checksum.type.value,
+                **checksum_elements(checksum),
+            ),
+        )
+
+    return await keepalive.answer(call, call.services.copies.copy(source, bucket, call.key, terms), reply)
+
+
+async def upload_part_copy(call: Call) -> Reply:
+    """UploadPartCopy."""
+    bucket = bucket_of(call)
+    upload, number = part_of_upload(call)
+    source = await _source(call)
+    found = await _find(call, source)
+
+    def reply(part: Part) -> Reply:
+        return Reply(
+            headers=_source_version_header(source, found),
+            document=CopyPartResult(
+                last_modified=part.modified_ms,
+                etag=part.etag,
+                **(checksum_elements(part.checksum) if upload.attributes.checksum is not None else {}),
+            ),
+        )
+
+    range_header = call.headers.get("x-amz-copy-source-range")
+    copying = call.services.copies.copy_part(source, range_header, bucket, upload, number)
+    return await keepalive.answer(call, copying, reply)
+
+
+async def _source(call: Call) -> Source:
+    """What is to be copied, which the caller must be allowed to read."""
+    headers = call.headers
+    named = copy_source.parse_copy_source(headers[copy_source.HEADER])
+    action = "s3:GetObject" if named.version_id is None else "s3:GetObjectVersion"
+    bucket = await call.require(action, named.bucket, named.key)
+    expected_owner = headers.get("x-amz-source-expected-bucket-owner")
+    if expected_owner is not None and expected_owner != bucket.owner_id:
+        raise AccessDenied()
+    conditions = parse_conditions(headers, clock.now_s(), COPY_SOURCE_PREFIX)
+    return Source(bucket, named.key, named.version_id, conditions)
+
+
+async def _find(call: Call, source: Source) -> ObjectVersion:
+    """The source's version as it is now, so that what cannot be copied is refused before a 200 is begun.
+
+    That there is none only those learn who may list the source's bucket.
+    """
+    try:
+        return await call.services.copies.find(source)
+    except NoSuchKey as exc:
+        await call.require("s3:ListBucket", source.bucket.name)
+        raise NoSuchKey(Key=source.key) from exc
+    except NoSuchVersion:
+        await call.require("s3:ListBucketVersions", source.bucket.name)
+        raise
+
+
+def _source_version_header(source: Source, found: ObjectVersion) -> dict[str, str]:
+    if source.bucket.versioning is Versioning.NEVER:
+        return {}
+    return {"x-amz-copy-source-version-id": found.version_id}
+
+
+def _directive(call: Call, name: str, complaint: str) -> bool:
+    """Whether a directive header says REPLACE. Raises InvalidArgument."""
+    value = call.headers.get(name, "COPY")
+    if value not in _DIRECTIVES:
+        raise InvalidArgument(complaint, ArgumentName=name, ArgumentValue=ascii(value)[1:-1])
+    return _DIRECTIVES[value]

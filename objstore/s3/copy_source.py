@@ -1,0 +1,43 @@
+"""The x-amz-copy-source header: `[/]bucket/key[?versionId=…]`, percent-encoded once."""
+
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+from objstore.s3.errors import InvalidArgument
+from objstore.s3.names import check_key
+from objstore.s3.tokens import check_version_id
+
+HEADER: Final = "x-amz-copy-source"
+_VERSION: Final = "?versionId="
+
+
+@dataclass(frozen=True, slots=True)
+class CopySource:
+    """What a copy is made of; `version_id` None: the current version."""
+
+    bucket: str
+    key: str
+    version_id: str | None
+
+
+def parse_copy_source(header: str) -> CopySource:
+    """The source a header names. The key is decoded exactly once; a `+` in it is a plus.
+
+    Raises InvalidArgument, KeyTooLong.
+    """
+    path, mark, version_id = header.rpartition(_VERSION)
+    if not mark:
+        path = header
+    try:
+        decoded = unquote_to_bytes(path.encode("utf-8", "surrogateescape")).decode("utf-8")
+    except UnicodeDecodeError:
+        raise _invalid("Copy Source must be URL-encoded UTF-8", header) from None
+    bucket, _, key = decoded.removeprefix("/").partition("/")
+    if not bucket or not key:
+        raise _invalid("Copy Source must mention the source bucket and key: sourcebucket/sourcekey", header)
+    return CopySource(bucket, check_key(key), check_version_id(version_id) if mark else None)
+
+
+def _invalid(message: str, header: str) -> InvalidArgument:
+    return InvalidArgument(message, ArgumentName=HEADER, ArgumentValue=ascii(header)[1:-1])
