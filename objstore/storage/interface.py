@@ -4,7 +4,7 @@ A blob is an immutable byte string of 1 byte to 5 TiB. Below this line no one kn
 one knows drives.
 """
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -194,10 +194,10 @@ class Compactable(Protocol):
         """The packs of all drives that can be written now."""
         ...
 
-    async def blobs_in_pack(self, drive: int, pack: int) -> Sequence[bytes]:
-        """Ids of the blobs with a shard in the pack that is not accounted as deleted.
+    async def blobs_in_pack(self, drive: int, pack: int) -> Mapping[bytes, bool]:
+        """Ids of all blobs with a shard in the pack, and whether each is accounted as deleted.
 
-        Raises StorageError if the pack cannot be read through to its end without damage.
+        Raises StorageError if the pack cannot be read through without damage.
         """
         ...
 

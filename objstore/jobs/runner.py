@@ -1,0 +1,106 @@
+"""The jobs process's body: starts each background job, spaces and reports it, and keeps it alive.
+
+One of each job runs, in one process, so no two of them work on the same blob unknown to each other but
+through the ledger, which decides. A job that fails is logged, counted and tried again with growing
+pauses; it never takes another one down. Each may be cut off anywhere: what it has not committed is
+done again.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Final, cast
+
+from objstore import clock, metrics
+from objstore.jobs.compaction import Compaction
+from objstore.jobs.garbage import Garbage
+from objstore.jobs.heal import Heal, Mender, RepairQueue
+from objstore.jobs.job import Job, JobSettings, Pace
+from objstore.jobs.orphans import Orphans
+from objstore.jobs.scrub import Scrub
+from objstore.meta import queries
+from objstore.meta.client import Metadata
+from objstore.meta.interface import MetadataError
+from objstore.shared_state import SharedState
+from objstore.storage.interface import BlobStore, Compactable, StorageError
+
+log = logging.getLogger(__name__)
+
+BACK_OFF_S: Final = 1.0
+BACK_OFF_S_MAX: Final = 300.0
+REPORT_EVERY_S: Final = 15.0
+
+
+async def run_jobs(
+    metadata: Metadata, store: BlobStore, shared: SharedState, settings: JobSettings, stop: asyncio.Event
+) -> None:
+    """Run all background jobs until `stop` is set. Closes nothing it was given."""
+    pace = Pace(settings.busy_share)
+    mender = Mender(metadata, store)
+    heal = Heal(metadata, store, mender, settings, pace)
+    jobs: list[Job] = [
+        Garbage(metadata, store, shared, settings),
+        RepairQueue(metadata, store, mender, settings, pace),
+        heal,
+        Scrub(metadata, store, settings, pace),
+        Orphans(metadata, store, shared, settings, pace),
+        Report(metadata, heal),
+    ]
+    if hasattr(store, "move_from_pack"):  # a store without packs has nothing to compact
+        jobs.append(Compaction(metadata, cast(Compactable, store), shared, settings, pace))
+    await run_until(jobs, stop)
+
+
+class Report:
+    """Keeps the gauges of what waits up to date."""
+
+    name = "report"
+
+    def __init__(self, metadata: Metadata, heal: Heal) -> None:
+        self._metadata = metadata
+        self._heal = heal
+
+    async def run(self) -> float:
+        """Count."""
+        counts = await self._metadata.read(queries.counts)
+        metrics.REPAIR_QUEUE.set(counts.repairs)
+        metrics.GARBAGE_QUEUE.set(counts.garbage)
+        metrics.GARBAGE_BYTES.set(counts.garbage_bytes)
+        metrics.AT_RISK_BLOBS.set(max(counts.repairs, self._heal.at_risk))
+        return REPORT_EVERY_S
+
+
+async def keep_running(job: Job) -> None:
+    """Run one job for ever: again when it says, with growing pauses while it fails."""
+    failures = 0
+    while True:
+        began_s = clock.monotonic_s()
+        try:
+            rest_s = await job.run()
+            outcome, failures = "ok", 0
+        except (MetadataError, StorageError, OSError) as exc:
+            outcome, failures = "failed", failures + 1
+            rest_s = _back_off_s(failures)
+            log.warning("%s stopped: %s: %s; again in %.0f s", job.name, type(exc).__name__, exc, rest_s)
+        except Exception:
+            outcome, failures = "failed", failures + 1
+            rest_s = _back_off_s(failures)
+            log.exception("%s failed; again in %.0f s", job.name, rest_s)
+        metrics.JOB_RUNS.labels(job.name, outcome).inc()
+        metrics.JOB_SECONDS.labels(job.name).observe(clock.monotonic_s() - began_s)
+        await asyncio.sleep(rest_s)
+
+
+def _back_off_s(failures: int) -> float:
+    return min(BACK_OFF_S_MAX, BACK_OFF_S * 2.0 ** min(failures - 1, 16))
+
+
+async def run_until(jobs: Sequence[Job], stop: asyncio.Event) -> None:
+    """Keep all `jobs` running until `stop` is set; returns when the last has let go."""
+    tasks = [asyncio.create_task(keep_running(job), name=f"job {job.name}") for job in jobs]
+    try:
+        await stop.wait()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
