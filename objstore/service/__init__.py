@@ -1,21 +1,17 @@
 """What S3 operations mean: no HTTP, no XML, no SQL."""
 
 from dataclasses import dataclass
-from typing import Protocol
 
-from objstore.service.buckets import BucketRules, Buckets, Epoch
+from objstore.service.buckets import BucketRules, Buckets
 from objstore.service.copy import Copies
 from objstore.service.facts import Facts
 from objstore.service.listing import Listings
 from objstore.service.multipart import Uploads
 from objstore.service.objects import Objects
-from objstore.service.reader import OldestRead, Reader, ReadsUnderWay
+from objstore.service.reader import Reader, ReadsUnderWay
 from objstore.service.writer import Writer
+from objstore.shared_state import SharedState
 from objstore.storage.interface import BlobStore
-
-
-class Shared(OldestRead, Epoch, Protocol):
-    """What the services need of `SharedState`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +31,7 @@ class Services:
 
 
 def build_services(
-    facts: Facts, store: BlobStore, shared: Shared, worker: int, rules: BucketRules
+    facts: Facts, store: BlobStore, shared: SharedState, worker: int, rules: BucketRules
 ) -> Services:
     """The services of one worker (0-based number `worker`) over its metadata and blob store."""
     writer = Writer(facts, store)

@@ -35,6 +35,16 @@ class NewObject:
     conditions: WritePreconditions = UNCONDITIONAL
 
 
+@dataclass(frozen=True, slots=True)
+class DeleteConditions:
+    """What the current version must be like for a DELETE to take effect; None: not asked."""
+
+    if_match: str | None = None
+    modified_ms: int | None = None
+    """Compared in whole seconds."""
+    size: int | None = None
+
+
 class Objects:
     """The objects of all buckets."""
 
@@ -142,7 +152,7 @@ class Objects:
         version_id: str | None = None,
         *,
         owner_id: str,
-        conditions: WriteConditions | None = None,
+        conditions: DeleteConditions | None = None,
         bypass_governance: bool = False,
     ) -> Deleted:
         """Delete a key (in a versioned bucket: put a delete marker on it), or one version for good.
@@ -156,7 +166,9 @@ class Objects:
                 owner_id,
                 version_id=version_id,
                 new_version_id=tokens.new_version_id(),
-                conditions=conditions or WriteConditions(),
+                conditions=WriteConditions()
+                if conditions is None
+                else WriteConditions(conditions.if_match, None, conditions.modified_ms, conditions.size),
                 bypass_governance=bypass_governance,
             ),
             None,
