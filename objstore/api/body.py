@@ -43,7 +43,7 @@ class Source(Protocol):
     """Where the connection's bytes come from, still framed by aws-chunked."""
 
     async def readany(self) -> bytes:
-        """What has arrived, at least one byte; b"" at the end. ConnectionError if that is a lie."""
+        """What has arrived, at least one byte; b"" at the end. Raises when the body breaks off."""
         ...
 
     def read_nowait(self) -> bytes:
@@ -75,7 +75,9 @@ class Wire:
             if not piece and not self._source.at_eof():
                 self._source.send_continue()
                 piece = await self._wait()
-        except (ConnectionError, RuntimeError) as exc:  # RuntimeError: the connection was closed before
+        except S3Error:
+            raise
+        except Exception as exc:  # whatever the HTTP library says, it means that the rest will not come
             raise IncompleteBody from exc
         self.received_bytes += len(piece)
         return piece

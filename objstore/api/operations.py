@@ -40,6 +40,8 @@ class Operation:
     document: type[Any] | None = None
     """The XML document read from the body before the handler runs."""
     is_document_optional: bool = False
+    checksums_are_of_object: bool = False
+    """x-amz-checksum-* speaks of the object that results, not of this request's body."""
     stores_body: bool = False
     """The body is bytes to store, so that its absence must be said by a length of zero (else 411)."""
     event: str | None = None
@@ -96,7 +98,7 @@ OPERATIONS: Final = (
     Operation("UploadPart",              "PUT",    "object", ("partNumber", "uploadId"), "s3:PutObject", None, stores_body=True, reason=LATER),
     Operation("UploadPartCopy",          "PUT",    "object", ("partNumber", "uploadId"), "s3:PutObject", None, header="x-amz-copy-source", reason=LATER),
     Operation("ListParts",               "GET",    "object", ("uploadId",),              "s3:ListMultipartUploadParts", None, reason=LATER),
-    Operation("CompleteMultipartUpload", "POST",   "object", ("uploadId",),              "s3:PutObject", None, document=CompleteMultipartUpload, event="s3:ObjectCreated:CompleteMultipartUpload", reason=LATER),
+    Operation("CompleteMultipartUpload", "POST",   "object", ("uploadId",),              "s3:PutObject", None, document=CompleteMultipartUpload, checksums_are_of_object=True, event="s3:ObjectCreated:CompleteMultipartUpload", reason=LATER),
     Operation("AbortMultipartUpload",    "DELETE", "object", ("uploadId",),              "s3:AbortMultipartUpload", None, reason=LATER),
 
     # Subresources of objects.

@@ -1,0 +1,357 @@
+"""The life of a request, top to bottom: `S3Door.answer`."""
+
+import hashlib
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from objstore import blocking, clock, log, metrics
+from objstore.api import authenticate, matching, render
+from objstore.api.authenticate import NOBODY, Credentials
+from objstore.api.body import ChunkedBody, PlainBody, Wire, check_framing, open_body
+from objstore.api.call import Call
+from objstore.api.operations import Operation, Scope
+from objstore.api.render import Response
+from objstore.iam import authorise
+from objstore.model import Bucket, Identity
+from objstore.s3 import checksums, errors, integrity, names, sigv4, xml
+from objstore.s3.errors import S3Error
+from objstore.s3.integrity import Integrity
+
+if TYPE_CHECKING:
+    from objstore.service import Services
+
+PARSE_INLINE_BYTES: Final = 32 * 1024
+"""Longer documents are parsed off the event loop."""
+
+_log = logging.getLogger("objstore.api")
+
+
+class Buckets(Protocol):
+    """The part of the bucket service used here."""
+
+    def find(self, name: str) -> Bucket | None:
+        """The bucket's facts, inline; None when there is none of this name."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The head of an HTTP request as it came: target raw, header names as sent, repeated ones repeated."""
+
+    method: str
+    target: str
+    headers: Sequence[tuple[str, str]]
+    remote: str = ""
+    is_secure: bool = False
+
+
+class Exchange:
+    """One request and its answer, as metrics and the access log tell of it."""
+
+    __slots__ = ("began_s", "code", "identity", "operation", "request", "request_id", "wire")
+
+    def __init__(self, request: Request, wire: Wire) -> None:
+        self.request = request
+        self.wire = wire
+        self.request_id = os.urandom(8).hex().upper()
+        self.began_s = clock.monotonic_s()
+        self.operation: Operation = matching.UNKNOWN
+        self.identity: Identity = NOBODY.identity
+        self.code = ""
+
+    def finish(self, status: int, sent_bytes: int) -> None:
+        """Count and log the exchange; called once, when its last byte was written or given up."""
+        seconds = clock.monotonic_s() - self.began_s
+        name, received_bytes = self.operation.name, self.wire.received_bytes
+        metrics.count_request(name, status, seconds, received_bytes, sent_bytes)
+        if self.code:
+            metrics.REQUEST_ERRORS.labels(name, self.code).inc()
+        request = self.request
+        log.access(
+            self.request_id,
+            request.remote,
+            self.identity.access_key,
+            request.method,
+            request.target.partition("?")[0],
+            name,
+            status,
+            self.code,
+            received_bytes,
+            sent_bytes,
+            seconds,
+            next((value for name, value in request.headers if name.lower() == "user-agent"), ""),
+        )
+
+
+class S3Door:
+    """What answers S3 requests: the services behind it and the names it goes by."""
+
+    def __init__(
+        self,
+        services: "Services",
+        buckets: Buckets,
+        credentials: Credentials,
+        translate: Callable[[BaseException], S3Error | None],
+        *,
+        regions: Sequence[str],
+        domains: Sequence[str] = (),
+        host_id: str = "",
+    ) -> None:
+        """`regions`: those accepted in signatures, the server's own first. `domains`: see `parse_target`.
+
+        `translate` is `service.failures.translate`; what it does not know is an InternalError.
+        """
+        self.services = services
+        self.buckets = buckets
+        self.credentials = credentials
+        self.translate = translate
+        self.regions = tuple(regions)
+        self.domains = tuple(domains)
+        self.host_id = host_id or os.urandom(24).hex()
+
+    async def answer(self, exchange: Exchange) -> Response:
+        """The response to a request. Never raises, except when the exchange is cancelled."""
+        request = exchange.request
+        bucket: Bucket | None = None
+        try:
+            headers = _fold(request.headers)
+            check_framing(headers)
+            address = names.parse_target(request.target, headers["host"], self.domains)
+            query = names.parse_query(address.raw_query)
+            _adopt_presigned_headers(query, headers)
+            operation = matching.match(request.method, _scope(address), query, headers)
+            exchange.operation = operation
+
+            signed = sigv4.SignedRequest(request.method, address.raw_path, address.raw_query, request.headers)
+            proof = authenticate.authenticate(signed, self.credentials, self.regions)
+            exchange.identity = proof.identity
+
+            if operation.handler is None:
+                raise _not_offered(operation)
+            if operation.scope == "object":
+                names.check_key(address.key)
+            if operation.scope != "service" and operation.name != "CreateBucket":
+                bucket = self._find_bucket(address.bucket, proof.identity)
+            _authorise(operation, proof.identity, bucket, address.key, query, headers)
+
+            body = open_body(exchange.wire, operation, proof, headers)
+            call = Call(
+                operation=operation,
+                request_id=exchange.request_id,
+                identity=proof.identity,
+                services=self.services,
+                method=request.method,
+                bucket_name=address.bucket,
+                key=address.key,
+                query=query,
+                headers=headers,
+                body=body,
+                document=await _read_document(operation, body, headers),
+                bucket=bucket,
+                remote=request.remote,
+                is_secure=request.is_secure,
+                path_style=address.path_style,
+                host=headers["host"],
+                host_id=self.host_id,
+                raw_path=address.raw_path,
+                authority=self,
+            )
+            return await render.render(await operation.handler(call), request.method)
+        except Exception as exc:
+            return self._refuse(exchange, exc, bucket)
+
+    # What handlers may ask further: `call.Authority`.
+
+    async def require(
+        self, identity: Identity, action: str, bucket_name: str, key: str | None = None
+    ) -> Bucket:
+        """See `call.Authority.require`."""
+        bucket = self._find_bucket(bucket_name, identity)
+        authorise.require(identity, action, bucket, key)
+        return bucket
+
+    def authenticate_form(self, fields: Mapping[str, str]) -> Identity:
+        """See `call.Authority.authenticate_form`."""
+        return authenticate.authenticate_form(fields, self.credentials, self.regions)
+
+    def _find_bucket(self, name: str, identity: Identity) -> Bucket:
+        """Nobody learns from us which buckets exist who has not said who they are."""
+        bucket = self.buckets.find(name)
+        if bucket is not None:
+            return bucket
+        if identity.is_anonymous:
+            raise errors.AccessDenied
+        names.check_bucket_name(name)
+        raise errors.NoSuchBucket(BucketName=name)
+
+    def _refuse(self, exchange: Exchange, failure: Exception, bucket: Bucket | None) -> Response:
+        error = self.translate(failure)
+        if error is None:
+            _log.error(
+                "%s failed",
+                exchange.operation.name,
+                exc_info=failure,
+                extra={"request_id": exchange.request_id},
+            )
+            error = errors.InternalError()
+        if isinstance(error, errors.NoSuchKey) and not authorise.is_allowed(
+            exchange.identity, "s3:ListBucket", bucket
+        ):
+            error = errors.AccessDenied()
+        exchange.code = error.code
+        request = exchange.request
+        if exchange.operation.name == "HeadBucket" and error.status in (301, 400, 403):
+            error.headers.setdefault("x-amz-bucket-region", bucket.region if bucket else self.regions[0])
+        resource = request.target.partition("?")[0].encode("utf-8", "replace").decode()
+        return render.render_error(error, request.method, resource, exchange.request_id, self.host_id)
+
+
+def _scope(address: names.Address) -> Scope:
+    if address.key:
+        return "object"
+    return "bucket" if address.bucket else "service"
+
+
+_ONCE: Final = frozenset(
+    {
+        "authorization",
+        "content-length",
+        "content-md5",
+        "content-type",
+        "date",
+        "expect",
+        "host",
+        "if-match",
+        "if-modified-since",
+        "if-none-match",
+        "if-unmodified-since",
+        "range",
+        "transfer-encoding",
+        "x-amz-content-sha256",
+        "x-amz-copy-source",
+        "x-amz-date",
+        "x-amz-decoded-content-length",
+        "x-amz-security-token",
+        "x-amz-trailer",
+    }
+)
+"""Headers that two readers would understand differently if they came twice."""
+
+
+def _fold(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Headers by lower-case name; repeated ones joined by a comma. Raises BadRequest."""
+    headers: dict[str, str] = {}
+    for name, value in pairs:
+        name = name.lower()
+        if name not in headers:
+            headers[name] = value
+        elif name in _ONCE:
+            raise errors.BadRequest(f"The {name} header must be sent once.")
+        else:
+            headers[name] += f",{value}"
+    if "host" not in headers:
+        raise errors.BadRequest("The Host header is missing.")
+    return headers
+
+
+_PRESIGNING: Final = frozenset(
+    {
+        "x-amz-algorithm",
+        "x-amz-content-sha256",
+        "x-amz-credential",
+        "x-amz-date",
+        "x-amz-expires",
+        "x-amz-security-token",
+        "x-amz-signature",
+        "x-amz-signedheaders",
+    }
+)
+
+
+def _adopt_presigned_headers(query: Mapping[str, str], headers: dict[str, str]) -> None:
+    """Take the x-amz-* headers that a presigned URL carries in its query for headers.
+
+    Some SDKs presign them so (`&x-amz-acl=…`), and whoever signed meant them. Done before anything is
+    decided, so that there is one view of what is asked. Raises InvalidArgument where both disagree.
+    """
+    if "X-Amz-Signature" not in query:
+        return
+    for parameter, value in query.items():
+        name = parameter.lower()
+        if not name.startswith("x-amz-") or name in _PRESIGNING:
+            continue
+        if headers.setdefault(name, value) != value:
+            raise errors.InvalidArgument(
+                "A header and a query parameter of the same name have different values.",
+                ArgumentName=name,
+                ArgumentValue=value,
+            )
+
+
+def _not_offered(operation: Operation) -> S3Error:
+    return errors.NotImplemented(f"{operation.name} is not implemented. {operation.reason}".rstrip())
+
+
+def _authorise(
+    operation: Operation,
+    identity: Identity,
+    bucket: Bucket | None,
+    key: str,
+    query: Mapping[str, str],
+    headers: Mapping[str, str],
+) -> None:
+    """Raise AccessDenied unless the sender may do this, to a bucket whose owner is the expected one."""
+    expected_owner = headers.get("x-amz-expected-bucket-owner")
+    if expected_owner is not None and bucket is not None and expected_owner != bucket.owner_id:
+        raise errors.AccessDenied
+    action = operation.action
+    if operation.version_action is not None and "versionId" in query:
+        action = operation.version_action
+    if action is not None:
+        authorise.require(identity, action, bucket, key or None)
+
+
+async def _read_document(
+    operation: Operation, body: PlainBody | ChunkedBody, headers: Mapping[str, str]
+) -> Any:
+    """The operation's XML document, its digests checked; None where there is none to read.
+
+    Raises MalformedXML, MissingRequestBody, and what `integrity.check` raises.
+    """
+    cls = operation.document
+    if cls is None:
+        return None
+    try:
+        data = await body.read(xml.limit_of(cls))
+    except errors.EntityTooLarge:
+        raise errors.MalformedXML from None
+    announced = integrity.parse_integrity(_about_body(operation, headers))
+    if announced.is_given:
+        _check_digests(announced, data, body.trailers)
+    if not data:
+        if operation.is_document_optional:
+            return None
+        raise errors.MissingRequestBody
+    if len(data) <= PARSE_INLINE_BYTES:
+        return xml.parse(cls, data)
+    return await blocking.run(xml.parse, cls, data)
+
+
+def _about_body(operation: Operation, headers: Mapping[str, str]) -> Mapping[str, str]:
+    """The headers that speak of digests of this request's body."""
+    if not operation.checksums_are_of_object:
+        return headers
+    return {"content-md5": headers["content-md5"]} if "content-md5" in headers else {}
+
+
+def _check_digests(announced: Integrity, data: bytes, trailers: Mapping[str, str]) -> None:
+    value = None
+    if announced.algorithm is not None:
+        hasher = checksums.ALGORITHMS[announced.algorithm].new()
+        hasher.update(data)
+        value = checksums.encoded(hasher.digest())
+    md5 = hashlib.md5(data, usedforsecurity=False).digest()
+    integrity.check(announced, md5, value, trailers)

@@ -1,0 +1,460 @@
+"""The socket side of the S3 door: aiohttp's low-level server, its limits, timeouts and orderly stop.
+
+aiohttp parses requests and hands over the raw target; responses are written here, head and body of a
+small one in one write. Requests are answered by an `S3Door`, except a few paths (health, metrics) that
+`pages` answer: they lie where no bucket can be.
+"""
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aiohttp import web
+
+from objstore import clock, metrics
+from objstore.api import render
+from objstore.api.body import Wire
+from objstore.api.pipeline import Exchange, Request, S3Door
+from objstore.api.render import Response
+from objstore.s3.errors import BadRequest, RequestHeaderSectionTooLarge
+
+LINE_BYTES_MAX: Final = 32 * 1024
+"""Request line and each header: a presigned URL with a session token passes 8 KiB."""
+HEADERS_MAX: Final = 256
+HANDSHAKE_TIMEOUT_S: Final = 15.0
+SLICE_BYTES: Final = 1024 * 1024
+"""The most that is handed to a socket at once: the event loop is shared with others."""
+WRITE_BUFFER_BYTES: Final = 1024 * 1024
+"""Above this a response waits until its client has taken some."""
+JOINED_BYTES_MAX: Final = 64 * 1024
+"""A body up to this size goes out in one write with its head."""
+DISCARD_BYTES_MAX: Final = 1024 * 1024
+DISCARD_S_MAX: Final = 5.0
+"""How much of a refused body is read before the connection is closed, so that the client, still sending,
+sees the answer and not a reset."""
+ACCEPT_RETRY_S: Final = 0.1
+"""After an accept that failed for lack of descriptors."""
+
+_log = logging.getLogger("objstore.api")
+
+Page = Callable[[], Awaitable[tuple[int, str, bytes]]]
+"""Answers one of the paths beside S3 with status, content type and body."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one worker bears."""
+
+    connections_max: int = 4096
+    idle_timeout_s: float = 75.0
+    stall_timeout_s: float = 60.0
+
+
+class HttpServer:
+    """Serves an S3 door on a listening socket until it is told to drain."""
+
+    def __init__(self, door: S3Door, limits: Limits, pages: Mapping[str, Page] | None = None) -> None:
+        """`pages` by their exact path ("/health/live")."""
+        self._door = door
+        self._limits = limits
+        self._pages = dict(pages or {})
+        self._slots = asyncio.Semaphore(limits.connections_max)
+        self._protocols = _Protocols(self._handle, self._slots, limits.idle_timeout_s)
+        self._tls: ssl.SSLContext | None = None
+        self._listener: socket.socket | None = None
+        self._accepting: asyncio.Task[None] | None = None
+        self._connecting: set[asyncio.Task[None]] = set()
+        self._is_draining = False
+
+    def start(self, listener: socket.socket, tls: ssl.SSLContext | None = None) -> None:
+        """Accept connections on a bound and listening socket, from now on; it is closed by `drain`."""
+        listener.setblocking(False)
+        self._listener = listener
+        self._tls = tls
+        self._accepting = asyncio.create_task(self._accept(listener))
+
+    def use_certificate(self, tls: ssl.SSLContext) -> None:
+        """Use another certificate for connections accepted from now on."""
+        self._tls = tls
+
+    async def drain(self, timeout_s: float) -> None:
+        """Stop accepting, close idle connections, let requests under way finish for at most `timeout_s`."""
+        self._is_draining = True
+        if self._accepting is not None:
+            self._accepting.cancel()
+            await asyncio.wait([self._accepting])
+        if self._listener is not None:
+            self._listener.close()
+        deadline_s = clock.monotonic_s() + timeout_s
+        while self._protocols.connections or self._connecting:
+            for connection in self._protocols.open_connections():
+                if connection.is_idle:
+                    connection.force_close()
+            if clock.monotonic_s() >= deadline_s:
+                break
+            await asyncio.sleep(0.01)
+        await self._protocols.shutdown(0)
+
+    async def _accept(self, listener: socket.socket) -> None:
+        """One connection after another. Beyond the bound they wait in the kernel's queue."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._slots.acquire()
+            try:
+                accepted, _ = await loop.sock_accept(listener)
+            except OSError as exc:
+                self._slots.release()
+                _log.warning("cannot accept a connection: %s", exc)
+                await asyncio.sleep(ACCEPT_RETRY_S)
+                continue
+            except BaseException:
+                self._slots.release()
+                raise
+            task = asyncio.create_task(self._connect(accepted))
+            self._connecting.add(task)
+            task.add_done_callback(self._connecting.discard)
+
+    async def _connect(self, accepted: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        protocol = self._protocols()
+        try:
+            await loop.connect_accepted_socket(
+                lambda: protocol,
+                accepted,
+                ssl=self._tls,
+                ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S if self._tls else None,
+            )
+        except (TimeoutError, OSError) as exc:  # mostly strangers at the TLS door
+            _log.debug("connection not established: %s", exc)
+        finally:
+            if not protocol.was_connected:
+                accepted.close()
+                self._slots.release()
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request and write the answer; aiohttp only learns whether to go on."""
+        target = request.raw_path
+        if target.startswith(_PAGE_PREFIXES) and (page := self._page_of(target)) is not None:
+            return await self._show(request, page)
+        source = _Source(request)
+        exchange = Exchange(_request_of(request), Wire(source, self._limits.stall_timeout_s))
+        metrics.REQUESTS_UNDER_WAY.inc()
+        try:
+            response = await self._door.answer(exchange)
+            written = await self._respond(request, source, exchange, response)
+        finally:
+            metrics.REQUESTS_UNDER_WAY.dec()
+        return written
+
+    async def _respond(
+        self, request: web.BaseRequest, source: "_Source", exchange: Exchange, response: Response
+    ) -> web.StreamResponse:
+        sent_bytes, is_whole = 0, False
+        keeps_alive = request.keep_alive and not self._is_draining and source.is_soon_read()
+        output = _Output(request, self._limits.stall_timeout_s)
+        try:
+            head = render.head(
+                response,
+                exchange.request_id,
+                self._door.host_id,
+                is_http_10=output.is_http_10,
+                keeps_alive=keeps_alive,
+            )
+            sent_bytes = await output.send(head, response)
+            is_whole = True
+        except (ConnectionError, TimeoutError):
+            exchange.code = exchange.code or "ConnectionLost"
+        except Exception as exc:
+            exchange.code = exchange.code or "Broken"
+            _log.error(
+                "the answer to %s broke off",
+                exchange.operation.name,
+                exc_info=exc,
+                extra={"request_id": exchange.request_id},
+            )
+        finally:
+            if not is_whole:
+                output.abort()
+            exchange.finish(response.status, sent_bytes or output.sent_bytes)
+        if is_whole and not source.is_eof():
+            keeps_alive = await source.discard(half_close=not keeps_alive) and keeps_alive
+        return KEEP_ALIVE if is_whole and keeps_alive else CLOSE
+
+    def _page_of(self, target: str) -> Page | None:
+        return self._pages.get(target.partition("?")[0])
+
+    async def _show(self, request: web.BaseRequest, page: Page) -> web.StreamResponse:
+        if request.method not in ("GET", "HEAD"):
+            return web.Response(status=405, headers={"allow": "GET, HEAD"})
+        status, content_type, body = await page()
+        headers = {"content-type": content_type, "cache-control": "no-store"}
+        return web.Response(status=status, headers=headers, body=body)
+
+
+_PAGE_PREFIXES: Final = ("/health/", "/metrics")
+
+
+def _request_of(request: web.BaseRequest) -> Request:
+    peer = request.transport.get_extra_info("peername") if request.transport is not None else None
+    return Request(
+        method=request.method,
+        target=request.raw_path,
+        headers=list(request.headers.items()),
+        remote=peer[0] if isinstance(peer, tuple) else "",
+        is_secure=request.secure,
+    )
+
+
+class _Source:
+    """A request's body as aiohttp delivers it."""
+
+    __slots__ = ("_content", "_request", "_waits_for_continue", "at_eof", "is_eof", "read_nowait", "readany")
+
+    def __init__(self, request: web.BaseRequest) -> None:
+        content = request.content
+        self._content = content
+        self._request = request
+        self.readany = content.readany
+        self.read_nowait = content.read_nowait
+        self.at_eof = content.at_eof
+        self.is_eof = content.is_eof
+        self._waits_for_continue = (
+            not content.is_eof()
+            and request.headers.get("expect", "").lower() == "100-continue"
+            and request.version >= (1, 1)
+        )
+
+    def send_continue(self) -> None:
+        if self._waits_for_continue:
+            self._waits_for_continue = False
+            if (transport := self._request.transport) is not None:
+                transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def is_soon_read(self) -> bool:
+        """Whether what is left of the body is so little that reading it is cheaper than a new connection."""
+        if self.is_eof():
+            return True
+        length = self._request.content_length
+        return not self._waits_for_continue and length is not None and length <= DISCARD_BYTES_MAX
+
+    async def discard(self, *, half_close: bool) -> bool:
+        """Read what is left of the body, within bounds; whether its end was reached.
+
+        With `half_close` the client is told that no further answer will come.
+        """
+        if self._waits_for_continue:
+            return False
+        transport = self._request.transport
+        if half_close and transport is not None and transport.can_write_eof():
+            with suppress(OSError, RuntimeError):
+                transport.write_eof()
+        discarded_bytes = 0
+        with suppress(Exception):  # whatever it is, the connection is of no further use
+            async with asyncio.timeout(DISCARD_S_MAX):
+                while not self.at_eof() and discarded_bytes <= DISCARD_BYTES_MAX:
+                    discarded_bytes += len(await self.readany())
+        return self.is_eof()
+
+
+class _Output:
+    """Writes one response to a connection, no faster than its client takes it."""
+
+    def __init__(self, request: web.BaseRequest, stall_timeout_s: float) -> None:
+        self.sent_bytes = 0
+        self.is_http_10 = request.version < (1, 1)
+        self._request = request
+        self._stall_timeout_s = stall_timeout_s
+
+    async def send(self, head: bytes, response: Response) -> int:
+        """The number of body bytes written.
+
+        Raises ConnectionError (the client has gone), TimeoutError (it takes nothing), and whatever the
+        response's stream raises: the caller then breaks the connection.
+        """
+        if response.stream is None:
+            body = response.body
+            if len(body) <= JOINED_BYTES_MAX:
+                await self._write(b"".join((head, body)) if body else head)
+                self.sent_bytes = len(body)
+            else:
+                await self._write(head)
+                await self._write_slices(body)
+            return self.sent_bytes
+        stream = response.stream
+        try:
+            await self._write(head)
+            if response.length is None:
+                await self._send_unmeasured(stream)
+            else:
+                async for piece in stream:
+                    await self._write_slices(piece)
+                if self.sent_bytes != response.length:
+                    raise RuntimeError(f"{self.sent_bytes} bytes were sent of {response.length} promised")
+        finally:
+            if (close := getattr(stream, "aclose", None)) is not None:
+                await close()
+        return self.sent_bytes
+
+    async def _send_unmeasured(self, stream: Any) -> None:
+        async for piece in stream:
+            if not piece:
+                continue
+            if self.is_http_10:
+                await self._write(piece)
+            else:
+                await self._write(b"%x\r\n%b\r\n" % (len(piece), piece))
+            self.sent_bytes += len(piece)
+        if not self.is_http_10:
+            await self._write(b"0\r\n\r\n")
+
+    async def _write_slices(self, piece: bytes | memoryview) -> None:
+        if len(piece) <= SLICE_BYTES:
+            await self._write(piece)
+            self.sent_bytes += len(piece)
+            return
+        view = memoryview(piece)
+        for offset in range(0, len(view), SLICE_BYTES):
+            part = view[offset : offset + SLICE_BYTES]
+            await self._write(part)
+            self.sent_bytes += len(part)
+
+    async def _write(self, data: bytes | memoryview) -> None:
+        transport = self._request.transport
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError("the client has gone")
+        transport.write(data)
+        if self._request.protocol.writing_paused:
+            await self._drained(transport)
+
+    async def _drained(self, transport: asyncio.Transport) -> None:
+        """Wait until the client has taken most of what was written; TimeoutError when it takes nothing."""
+        waiting_bytes = transport.get_write_buffer_size()
+        while True:
+            try:
+                async with asyncio.timeout(self._stall_timeout_s):
+                    await self._request.writer.drain()
+                return
+            except TimeoutError:
+                left_bytes = transport.get_write_buffer_size()
+                if left_bytes >= waiting_bytes:
+                    raise
+                waiting_bytes = left_bytes
+
+    def abort(self) -> None:
+        """Break the connection, so that nobody takes what was sent for the whole answer."""
+        if self._request.transport is not None:
+            self._request.transport.abort()
+
+
+class _Written(web.StreamResponse):
+    """What aiohttp is told of an answer that has been written already."""
+
+    def __init__(self, keeps_alive: bool) -> None:
+        super().__init__()
+        self._keeps_alive = keeps_alive
+
+    @property
+    def keep_alive(self) -> bool:
+        return self._keeps_alive
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        """Nothing is left to do."""
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Nothing is left to do."""
+
+
+KEEP_ALIVE: Final = _Written(True)
+CLOSE: Final = _Written(False)
+
+
+class _Connection(web.RequestHandler):
+    """aiohttp's connection, with errors in S3's form, a bound on their number, and half-closing."""
+
+    def __init__(self, protocols: "_Protocols", slots: asyncio.Semaphore, **options: Any) -> None:
+        super().__init__(protocols, **options)
+        self.was_connected = False
+        self._slots = slots
+
+    @property
+    def is_idle(self) -> bool:
+        """No request is being answered or waiting to be."""
+        return not self._request_in_progress and not self._messages
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.was_connected = True
+        metrics.CONNECTIONS.inc()
+        assert isinstance(transport, asyncio.WriteTransport)
+        transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        metrics.CONNECTIONS.dec()
+        self._slots.release()
+        super().connection_lost(exc)
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio allows it
+        """The client will send no more. It may still wait for the answer to what it has sent."""
+        if self.is_idle or self.ssl_context is not None or self._parser is None:
+            return False
+        with suppress(Exception):
+            self._parser.feed_eof()  # a body that is short raises where it is read
+        return True
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """The answer to what is no HTTP request, or not one of acceptable size. The connection ends."""
+        exchange = Exchange(Request(request.method, "/", ()), Wire(_Source(request), 0))
+        is_long = "too long" in str(exc).lower() or "Got more than" in str(exc)
+        error = RequestHeaderSectionTooLarge() if is_long else BadRequest()
+        exchange.code = error.code
+        host_id = "objstore"
+        shown = render.render_error(error, "GET", "/", exchange.request_id, host_id)
+        exchange.finish(error.status, len(shown.body))
+        response = web.Response(
+            status=shown.status,
+            headers={**shown.headers, "x-amz-request-id": exchange.request_id, "x-amz-id-2": host_id},
+            body=bytes(shown.body),
+        )
+        response.force_close()
+        return response
+
+
+class _Protocols(web.Server):
+    """Makes connections, and knows the open ones."""
+
+    def __init__(
+        self,
+        handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+        slots: asyncio.Semaphore,
+        idle_timeout_s: float,
+    ) -> None:
+        super().__init__(handler)
+        self._slots = slots
+        self._options = {
+            "access_log": None,
+            "auto_decompress": False,  # bytes are stored as they are sent
+            "keepalive_timeout": idle_timeout_s,
+            "lingering_time": 0,  # see _Source.discard
+            "logger": _log,
+            "loop": asyncio.get_running_loop(),
+            "max_field_size": LINE_BYTES_MAX,
+            "max_headers": HEADERS_MAX,
+            "max_line_size": LINE_BYTES_MAX,
+        }
+
+    def __call__(self) -> _Connection:
+        return _Connection(self, self._slots, **self._options)
+
+    def open_connections(self) -> list[_Connection]:
+        return [connection for connection in self.connections if isinstance(connection, _Connection)]
