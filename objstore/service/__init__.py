@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from objstore.service.buckets import BucketRules, Buckets
 from objstore.service.copy import Copies
+from objstore.service.deleting import Deletions
 from objstore.service.facts import Facts
 from objstore.service.listing import Listings
 from objstore.service.multipart import Uploads
@@ -22,6 +23,7 @@ class Services:
     listings: Listings
     objects: Objects
     copies: Copies
+    deletions: Deletions
     uploads: Uploads
     _writer: Writer
 
@@ -41,6 +43,7 @@ def build_services(
         buckets=Buckets(facts, shared, rules),
         listings=Listings(facts),
         objects=objects,
+        deletions=Deletions(objects),
         copies=Copies(facts, writer, reader, objects),
         uploads=Uploads(facts, writer),
         _writer=writer,

@@ -1,0 +1,108 @@
+"""DeleteObject, DeleteObjects."""
+
+from datetime import UTC, datetime
+
+from objstore.api.call import Call, Reply
+from objstore.api.handlers.buckets import flag
+from objstore.api.handlers.objects import bucket_of
+from objstore.s3.conditions import parse_http_date, parse_write_conditions
+from objstore.s3.documents import deleting as documents
+from objstore.s3.documents.deleting import MAX_DELETED_KEYS, Delete
+from objstore.s3.errors import InvalidArgument, MalformedXML, S3Error
+from objstore.service.deleting import DeleteConditions, Deleted, Deletion
+
+
+async def delete(call: Call) -> Reply:
+    """DeleteObject."""
+    deletion = Deletion(call.key, call.query.get("versionId"), _conditions(call))
+    deleted = await call.services.deletions.delete(
+        bucket_of(call),
+        deletion,
+        owner_id=bucket_of(call).owner_id,
+        bypass_governance=await _bypasses_governance(call, call.key),
+    )
+    headers = {}
+    if deleted.is_delete_marker:
+        headers["x-amz-delete-marker"] = "true"
+    if deleted.version_id is not None:
+        headers["x-amz-version-id"] = deleted.version_id
+    return Reply(204, headers)
+
+
+async def delete_many(call: Call) -> Reply:
+    """DeleteObjects: each key is authorised and deleted by itself, and errors are told one by one."""
+    document: Delete = call.document
+    if not 1 <= len(document.objects) <= MAX_DELETED_KEYS:
+        raise MalformedXML
+    bucket = bucket_of(call)
+    bypasses = flag(call, "x-amz-bypass-governance-retention")
+
+    async def allow(deletion: Deletion) -> None:
+        action = "s3:DeleteObject" if deletion.version_id is None else "s3:DeleteObjectVersion"
+        await call.require(action, bucket.name, deletion.key)
+        if bypasses:
+            await call.require("s3:BypassGovernanceRetention", bucket.name, deletion.key)
+
+    deletions = [_deletion(wanted) for wanted in document.objects]
+    outcomes = await call.services.deletions.delete_many(
+        bucket, deletions, allow, owner_id=bucket.owner_id, bypass_governance=bypasses
+    )
+    entries = [_entry(deletion, outcome) for deletion, outcome in zip(deletions, outcomes, strict=True)]
+    if document.quiet:
+        entries = [entry for entry in entries if isinstance(entry, documents.DeleteError)]
+    return Reply(document=documents.DeleteResult(entries=tuple(entries)))
+
+
+def _deletion(wanted: documents.ObjectIdentifier) -> Deletion:
+    conditions = DeleteConditions(wanted.etag, wanted.last_modified_time, wanted.size)
+    return Deletion(wanted.key, wanted.version_id or None, conditions)
+
+
+def _entry(deletion: Deletion, outcome: Deleted | S3Error) -> documents.Deleted | documents.DeleteError:
+    if isinstance(outcome, S3Error):
+        return documents.DeleteError(
+            key=deletion.key, version_id=deletion.version_id, code=outcome.code, message=outcome.message
+        )
+    return documents.Deleted(
+        key=deletion.key,
+        version_id=deletion.version_id,
+        delete_marker=outcome.is_delete_marker or None,
+        delete_marker_version_id=outcome.version_id if outcome.is_delete_marker else None,
+    )
+
+
+async def _bypasses_governance(call: Call, key: str) -> bool:
+    if not flag(call, "x-amz-bypass-governance-retention"):
+        return False
+    await call.require("s3:BypassGovernanceRetention", call.bucket_name, key)
+    return True
+
+
+def _conditions(call: Call) -> DeleteConditions:
+    headers = call.headers
+    modified, size = headers.get("x-amz-if-match-last-modified-time"), headers.get("x-amz-if-match-size")
+    return DeleteConditions(
+        if_match=parse_write_conditions(headers).if_match,
+        modified_ms=None if modified is None else _date_ms(modified),
+        size=None if size is None else _size(size),
+    )
+
+
+def _date_ms(text: str) -> int:
+    """The date of a header, RFC 1123 or ISO 8601; raises InvalidArgument."""
+    seconds = parse_http_date(text)
+    if seconds is not None:
+        return seconds * 1000
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidArgument(
+            ArgumentName="x-amz-if-match-last-modified-time", ArgumentValue=ascii(text)[1:-1]
+        ) from None
+    return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def _size(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 19):
+        raise InvalidArgument(ArgumentName="x-amz-if-match-size", ArgumentValue=ascii(text)[1:-1])
+    return int(text)
