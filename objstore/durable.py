@@ -24,8 +24,8 @@ Observer = Callable[[str, str, tuple[Any, ...]], None]
 """Called as observer(operation, path, details) before the operation; raise OSError to make it fail.
 
 Operations and their details: mkdir (), create (), write (offset, bytes), sync (), sync_directory (),
-allocate (offset, length), truncate (length,), append (bytes), rename (new_path,), unlink (), rmdir (),
-open (), read (offset, length).
+allocate (offset, length), truncate (length,), append (bytes), chmod (mode,), rename (new_path,),
+unlink (), rmdir (), open (), read (offset, length).
 """
 
 _IOV_MAX = 1024
@@ -232,6 +232,12 @@ def rename(directory: int, name: str, new_name: str) -> None:
     os.rename(name, new_name, src_dir_fd=directory, dst_dir_fd=directory)
 
 
+def make_read_only(descriptor: int) -> None:
+    """Take the right to write away from the file, for everyone who opens it later."""
+    _tell("chmod", path_of(descriptor), 0o400)
+    os.fchmod(descriptor, 0o400)
+
+
 def forget_cached(descriptor: int) -> None:
     """Drop the file's clean pages, so that the next read comes from the drive. Advice: may do nothing."""
     os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
@@ -259,6 +265,12 @@ def names(directory: int) -> list[str]:
     """The names in `directory`, in no order."""
     _tell("open", path_of(directory))
     return os.listdir(directory)
+
+
+def length_of(directory: int, name: str) -> int:
+    """The length of the file `name` in bytes. FileNotFoundError if there is none."""
+    _tell("open", _join(directory, name))
+    return os.stat(name, dir_fd=directory, follow_symlinks=False).st_size
 
 
 def read_file(directory: int, name: str) -> bytes:

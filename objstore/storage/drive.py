@@ -57,7 +57,8 @@ IO_THREADS: Final = 4
 IO_WAITING_MAX: Final = 1024
 _PROBE_PREFIX: Final = "probe."
 _GONE_ERRNOS: Final = frozenset({errno.ENODEV, errno.ENXIO, errno.ESTALE, errno.ENOTCONN, errno.ENOENT})
-_FULL_ERRNOS: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+FULL_ERRNOS: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""What the kernel says when a drive has no room."""
 
 
 class DriveError(Exception):
@@ -164,7 +165,8 @@ def _is_blank(root: int) -> bool:
         if name != "shards" and inside:
             return False
         for sub in inside if name == "shards" else ():
-            if durable.names(Handle(durable.open_directory(directory.fd, sub)).fd):
+            subdirectory = Handle(durable.open_directory(directory.fd, sub))
+            if durable.names(subdirectory.fd):
                 return False
     return True
 
@@ -283,7 +285,7 @@ class Drive:
 
     def report_write_error(self, exc: OSError) -> None:
         """A write, sync or create failed: no space makes the drive read-only, all else faulty, at once."""
-        if exc.errno in _FULL_ERRNOS:
+        if exc.errno in FULL_ERRNOS:
             self._full = f"full: {exc.strerror}"
         elif exc.errno == errno.EROFS:
             self._read_only = "mounted read-only"
@@ -448,7 +450,7 @@ class Drive:
                 for _ in range(PROOF_ROUNDS):
                     _prove(session.root.fd)
             except OSError as exc:
-                if exc.errno not in _FULL_ERRNOS:
+                if exc.errno not in FULL_ERRNOS:
                     self._mark_faulty(f"probe failed: {exc.strerror or exc}")
                     return
                 self._full = f"full: {exc.strerror}"

@@ -1,0 +1,535 @@
+"""ErasureBlobStore: blobs as chunks, chunks as shards, shards over drives.
+
+What holds here, always:
+- A blob's reference is given out only when at least `write_quorum` shards of each chunk are durable.
+- A shard is never changed in place. Deleting is only ever asked for by the caller, by reference.
+- No error but "no such file" on an open drive of this deployment counts as absence.
+
+Small blobs (up to k · 256 KiB) go into packs, the smallest (16 KiB) as copies; larger ones into files.
+`put` and `get_now` of small blobs are the hot path: no task, no thread hop but the pack's own.
+"""
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable
+from contextlib import suppress
+from typing import Any, Final
+
+from objstore import blocking, clock, durable
+from objstore.blocking import PoolFull
+from objstore.erasure import frame
+from objstore.erasure.codec import Codec, EngineName
+from objstore.erasure.geometry import shard_bytes
+from objstore.model import BlobRef
+from objstore.storage import locator, packs, placement, shard_files
+from objstore.storage.budget import MemoryBudget
+from objstore.storage.drive import DriveSet, Handle
+from objstore.storage.interface import (
+    BlobCorrupt,
+    DriveState,
+    Observe,
+    OutOfSpace,
+    StoreStatus,
+    StoreUnavailable,
+    WriteQuorumLost,
+)
+from objstore.storage.latency import Latencies
+from objstore.storage.locator import NO_DRIVE, Layout, LocatorInvalid, Packed, Place
+from objstore.storage.packs import PackReader, PackWriter
+from objstore.storage.reading import BlobReader, Source
+from objstore.storage.writing import (
+    INLINE_BYTES,
+    FilesWrite,
+    Filler,
+    PackedWrite,
+    frames_of,
+    write_quorum,
+)
+
+CHUNK_BYTES: Final = 8 << 20
+CHUNK_BYTES_MIN: Final = 1 << 20
+"""Chunks get smaller, down to this, when many uploads share the memory budget."""
+BUDGET_SHARE: Final = 6
+"""One chunk under way takes at most this part of the free memory budget."""
+COPIES_BYTES_MAX: Final = 16 << 10
+PACKED_SHARD_BYTES_MAX: Final = 256 << 10
+MEMORY_BYTES: Final = 96 << 20
+NOW_BYTES_MAX: Final = 128 << 10
+"""What `get_now` reads in the event loop at most."""
+UNBUDGETED_BYTES: Final = 64 << 10
+"""Bodies up to here are bounded by the number of requests, not by the memory budget."""
+TICK_S: Final = 0.25
+SWEEP_S: Final = 5.0
+DEAD_BATCH: Final = 500
+REPORT_AGAIN_S: Final = 60.0
+REPORTED_MAX: Final = 10_000
+CLOSE_S: Final = 10.0
+
+OnDegraded = Callable[[BlobRef, str], None]
+"""Told that a blob has fewer than all shards good, and why. Called in the event loop; must not wait."""
+
+
+class ErasureBlobStore:
+    """A BlobStore over the drives of one deployment. One event loop; `open` makes one."""
+
+    def __init__(
+        self,
+        drives: DriveSet,
+        data_shards: int,
+        parity_shards: int,
+        *,
+        chunk_bytes: int = CHUNK_BYTES,
+        memory_bytes: int = MEMORY_BYTES,
+        engine: EngineName | None = None,
+        on_degraded: OnDegraded | None = None,
+    ) -> None:
+        self.drives = drives
+        self.data_shards = data_shards
+        self.total_shards = data_shards + parity_shards
+        self.budget = MemoryBudget(memory_bytes)
+        self._engine = engine
+        self._chunk_bytes = chunk_bytes
+        self._packed_bytes_max = min(data_shards * PACKED_SHARD_BYTES_MAX, chunk_bytes)
+        self._copies_bytes_max = min(COPIES_BYTES_MAX, chunk_bytes)
+        self._copies = 1 + parity_shards
+        self._on_degraded = on_degraded
+        self._codecs: dict[tuple[int, int], Codec] = {}
+        self._reported: dict[bytes, float] = {}
+        self._at_risk = 0
+        self._writer_of: dict[str, PackWriter] = {}
+        self._writers: dict[int, PackWriter] = {}
+        self._swept_s = 0.0
+        self._readers = {drive.path: PackReader(drive) for drive in drives}
+        self._rooms: dict[int, int] = {}
+        self._writes: set[PackedWrite] = set()
+        self._background: set[asyncio.Task[None]] = set()
+        self._dead: list[tuple[Place, int, bytes]] = []
+        self._ticker: asyncio.Task[None] | None = None
+        self._is_closed = False
+        self._latencies = Latencies()
+        self._source = Source(drives, self._readers, self.budget, self._latencies, self.codec, self._report)
+
+    @classmethod
+    async def open(
+        cls,
+        drives: DriveSet,
+        data_shards: int,
+        parity_shards: int,
+        *,
+        chunk_bytes: int = CHUNK_BYTES,
+        memory_bytes: int = MEMORY_BYTES,
+        engine: EngineName | None = None,
+        on_degraded: OnDegraded | None = None,
+    ) -> "ErasureBlobStore":
+        """A store on open drives, which stay the caller's to close. Raises CodecBroken."""
+        store = cls(
+            drives,
+            data_shards,
+            parity_shards,
+            chunk_bytes=chunk_bytes,
+            memory_bytes=memory_bytes,
+            engine=engine,
+            on_degraded=on_degraded,
+        )
+        await blocking.run(store.codec(store.data_shards, store.total_shards).self_test)
+        store._tick()
+        store._ticker = asyncio.create_task(store._keep_ticking())
+        return store
+
+    def codec(self, data_shards: int, total_shards: int) -> Codec:
+        """The code of that geometry: blobs keep the one they were written with."""
+        codec = self._codecs.get((data_shards, total_shards))
+        if codec is None:
+            codec = self._codecs[data_shards, total_shards] = Codec(data_shards, total_shards, self._engine)
+        return codec
+
+    # -- writing --------------------------------------------------------------------------------
+
+    async def put(
+        self,
+        source: AsyncIterable[bytes | memoryview],
+        size_hint: int | None = None,
+        observe: Observe | None = None,
+    ) -> BlobRef:
+        """See BlobStore. ValueError if `source` has no bytes, or not `size_hint` of them."""
+        self._check_open()
+        if size_hint is not None and size_hint <= self._packed_bytes_max:
+            return await self._put_small(source, size_hint, observe)
+        return await self._put_large(source, size_hint, observe)
+
+    async def _put_small(
+        self, source: AsyncIterable[bytes | memoryview], size: int, observe: Observe | None
+    ) -> BlobRef:
+        charge = 0 if size <= UNBUDGETED_BYTES else size * self.total_shards // self.data_shards
+        if charge:
+            await self.budget.take(charge)
+        try:
+            pieces = []
+            received = 0
+            async for piece in source:
+                pieces.append(piece)
+                received += len(piece)
+                if received > size:
+                    break
+            if received != size or not size:
+                raise ValueError(f"{size} bytes were announced, {received} came")
+            return await self._put_packed(pieces[0] if len(pieces) == 1 else b"".join(pieces), observe)
+        finally:
+            if charge:
+                self.budget.give(charge)
+
+    async def _put_packed(self, data: bytes | memoryview, observe: Observe | None) -> BlobRef:
+        size = len(data)
+        blob_id = clock.new_id()
+        if size <= self._copies_bytes_max:
+            codec = self.codec(1, self._copies)
+        else:
+            codec = self.codec(self.data_shards, self.total_shards)
+        chosen, spares = self._choose(blob_id, codec)
+        observing: asyncio.Future[None] | None = None
+        if observe is not None and size <= UNBUDGETED_BYTES:
+            observe(memoryview(data))
+        elif observe is not None:
+            observing = asyncio.ensure_future(blocking.run(observe, memoryview(data)))
+        try:
+            if size <= INLINE_BYTES:
+                frames = frames_of(codec, blob_id, size, 0, data)
+            else:
+                frames = await blocking.run(frames_of, codec, blob_id, size, 0, data)
+        except BaseException:
+            if observing is not None:
+                self._in_background(_ignored(observing))
+            raise
+        quorum = write_quorum(codec.data_shards, codec.total_shards)
+        write = PackedWrite(frames, quorum, self._writers, self._landed_late(blob_id))
+        self._writes.add(write)
+        try:
+            write.start(chosen, spares)
+            await write.future
+            if observing is not None:
+                await observing
+            layout = write.layout(codec.data_shards)
+        except BaseException:
+            write.future.cancel()
+            self._mark_dead(blob_id, write.landed())
+            if observing is not None and not observing.done():
+                self._in_background(_ignored(observing))  # it reads `data`
+            raise
+        finally:
+            self._writes.discard(write)
+        ref = BlobRef(blob_id, size, layout.pack())
+        if locator.NOWHERE in layout.places:
+            self._report(ref, f"stored on {sum(p.drive != NO_DRIVE for p in layout.places)} drives")
+        return ref
+
+    def _landed_late(self, blob_id: bytes) -> Callable[[Place, int], None]:
+        return lambda place, length: self._mark_dead(blob_id, [(place, length)])
+
+    async def _put_large(
+        self, source: AsyncIterable[bytes | memoryview], size_hint: int | None, observe: Observe | None
+    ) -> BlobRef:
+        chunk_size = self._chunk_size(size_hint)
+        charge = chunk_size * self.total_shards // self.data_shards
+        charged = 0
+        write: FilesWrite | None = None
+        storing: asyncio.Task[None] | None = None
+        try:
+            await self.budget.take(charge)
+            charged += charge
+            filler = Filler(source, size_hint)
+            buffer, stored = bytearray(chunk_size), bytearray()
+            while filled := await filler.fill(buffer, storing):
+                if write is None:
+                    if filler.is_done and filled <= self._packed_bytes_max:
+                        return await self._put_packed(memoryview(buffer)[:filled], observe)
+                    write = self._files_write(size_hint or 0, chunk_size)
+                if storing is not None:
+                    await asyncio.shield(storing)
+                storing = asyncio.create_task(write.chunk(memoryview(buffer)[:filled], observe))
+                if filler.is_done:
+                    break
+                if not stored and self.budget.try_take(charge):
+                    charged += charge
+                    stored = bytearray(chunk_size)
+                elif not stored:  # no memory to read ahead: one chunk after the other
+                    await asyncio.shield(storing)
+                    stored, storing = buffer, None
+                if write.has_stragglers:
+                    stored = bytearray(chunk_size)
+                buffer, stored = stored, (buffer if storing is not None else bytearray())
+            if write is None:
+                raise ValueError("a blob has at least one byte")
+            if storing is not None:
+                await asyncio.shield(storing)
+            layout = await write.finish()
+        except BaseException as exc:
+            if write is not None:
+                cleaning = self._in_background(self._discard(write, storing, charged))
+                charged = 0
+                if not isinstance(exc, asyncio.CancelledError):
+                    await asyncio.shield(cleaning)
+            raise
+        finally:
+            self.budget.give(charged)
+        if write.has_strays:
+            self._in_background(self._discard(write, None, 0))
+        ref = BlobRef(write.blob_id, write.size, layout.pack())
+        fewest = min(sum(d != NO_DRIVE for d in run.drives) for run in layout.runs)
+        if fewest < layout.total_shards:
+            self._report(ref, f"stored on {fewest} drives of {layout.total_shards}")
+        return ref
+
+    def _files_write(self, blob_size: int, chunk_size: int) -> FilesWrite:
+        blob_id = clock.new_id()
+        codec = self.codec(self.data_shards, self.total_shards)
+        chosen, spares = self._choose(blob_id, codec)
+        return FilesWrite(self.drives, codec, blob_id, blob_size, chunk_size, chosen, spares)
+
+    def _chunk_size(self, size_hint: int | None) -> int:
+        """The configured size, or less for small blobs and when memory gets scarce."""
+        share = self.budget.free_bytes // BUDGET_SHARE * self.data_shards // self.total_shards
+        size = self._chunk_bytes
+        while size > share and size >= 2 * CHUNK_BYTES_MIN:
+            size //= 2
+        return size if size_hint is None else min(size, max(size_hint, 1))
+
+    def _choose(self, blob_id: bytes, codec: Codec) -> tuple[list[int], list[int]]:
+        """The drives for a new blob's shards, and spare ones. Raises WriteQuorumLost, OutOfSpace."""
+        rooms = self._rooms
+        chosen = placement.choose(blob_id, rooms, codec.total_shards)
+        quorum = write_quorum(codec.data_shards, codec.total_shards)
+        if len(chosen) < quorum:
+            self._refresh()
+            rooms = self._rooms
+            chosen = placement.choose(blob_id, rooms, codec.total_shards)
+        if len(chosen) < quorum:
+            message = f"{len(chosen)} drives take new data where {quorum} are needed"
+            is_space = len(chosen) + sum(drive.is_full for drive in self.drives) >= quorum
+            raise OutOfSpace(message) if is_space else WriteQuorumLost(message)
+        return chosen, [number for number in rooms if number not in chosen]
+
+    async def _discard(self, write: FilesWrite, storing: "asyncio.Task[None] | None", charged: int) -> None:
+        """Remove what a put wrote that nobody will refer to, once its threads are done."""
+        try:
+            if storing is not None:
+                await asyncio.wait((storing,))
+                storing.cancelled() or storing.exception()
+            await write.discard()
+        finally:
+            self.budget.give(charged)
+
+    # -- reading --------------------------------------------------------------------------------
+
+    def get(self, ref: BlobRef, offset: int = 0, length: int | None = None) -> AsyncIterator[memoryview]:
+        """See BlobStore. ValueError if the range is not inside the blob."""
+        self._check_open()
+        if length is None:
+            length = ref.size - offset
+        if offset < 0 or length < 0 or offset + length > ref.size:
+            raise ValueError(f"bytes {offset}+{length} of a blob of {ref.size}")
+        return BlobReader(self._source, ref, self._layout(ref)).stream(offset, length)
+
+    def get_now(self, ref: BlobRef, offset: int, length: int) -> memoryview | None:
+        """See BlobStore: packed blobs whose pack is open and whose bytes are in the page cache."""
+        if not 0 < length <= NOW_BYTES_MAX or self._is_closed:
+            return None
+        try:
+            layout = locator.parse(ref.locator, ref.size)
+            if not isinstance(layout, Packed):
+                return None
+            if layout.data_shards == 1:
+                return self._copy_now(ref, layout, offset, length)
+            if length == ref.size:
+                return self._joined_now(ref, layout)
+        except (LocatorInvalid, frame.FrameDamaged, OSError):
+            pass
+        return None
+
+    def _copy_now(self, ref: BlobRef, layout: Packed, offset: int, length: int) -> memoryview | None:
+        if ref.size > NOW_BYTES_MAX:
+            return None
+        for shard, place in enumerate(layout.places):
+            handle = self._cached_pack(place)
+            if handle is None:
+                continue
+            data = bytearray(frame.frame_bytes(ref.size))
+            if durable.read_now(handle.fd, place.offset, [data]) != len(data):
+                return None
+            return frame.open_frame(data, ref.id, 0, shard)[offset : offset + length]
+        return None
+
+    def _joined_now(self, ref: BlobRef, layout: Packed) -> memoryview | None:
+        """All data shards, read right behind one another into one buffer."""
+        k = layout.data_shards
+        payload_bytes = shard_bytes(ref.size, k)
+        data = bytearray(k * payload_bytes)
+        view = memoryview(data)
+        head = bytearray(frame.header_bytes(payload_bytes))
+        for shard, place in enumerate(layout.places[:k]):
+            handle = self._cached_pack(place)
+            if handle is None:
+                return None
+            payload = view[shard * payload_bytes : (shard + 1) * payload_bytes]
+            if durable.read_now(handle.fd, place.offset, [head, payload]) != len(head) + payload_bytes:
+                return None
+            header = frame.parse_header(head)
+            if not header.is_shard_of(ref.id, 0, shard) or header.payload_bytes != payload_bytes:
+                return None
+            frame.check_blocks(header, 0, payload)
+        return view[: ref.size]
+
+    def _cached_pack(self, place: Place) -> Handle | None:
+        drive = self.drives.by_number(place.drive)
+        if drive is None or self._latencies.is_slow(drive.path):
+            return None
+        return self._readers[drive.path].cached(place.pack)
+
+    # -- the rest -------------------------------------------------------------------------------
+
+    async def delete(self, ref: BlobRef) -> None:
+        """See BlobStore."""
+        self._check_open()
+        layout = self._layout(ref)
+        if isinstance(layout, Packed):
+            length = frame.frame_bytes(shard_bytes(ref.size, layout.data_shards))
+            self._mark_dead(ref.id, [(place, length) for place in layout.places if place.drive != NO_DRIVE])
+            return
+        shards: dict[int, list[tuple[int, int]]] = {}
+        for chunk, shard, number in layout.chunks_on():
+            shards.setdefault(number, []).append((chunk, shard))
+        for number, files in shards.items():
+            drive = self.drives.by_number(number)
+            if drive is not None:
+                with suppress(OSError, PoolFull):  # what stays is found by a later listing
+                    await drive.pool.submit(shard_files.remove, drive.opened(), ref.id, files)
+
+    async def status(self) -> StoreStatus:
+        """See BlobStore."""
+        drives = self.drives.status()
+        readable = sum(drive.session is not None for drive in self.drives)
+        writable = sum(drive.state is DriveState.ONLINE for drive in self.drives)
+        quorum = write_quorum(self.data_shards, self.total_shards)
+        lost = len(self.drives.membership.drives) - readable
+        reasons = []
+        if lost > self.total_shards - self.data_shards:
+            reasons.append(f"{lost} drives are away: some blobs cannot be read")
+        if writable < quorum:
+            reasons.append(f"{writable} drives take new data where {quorum} are needed")
+        return StoreStatus(
+            drives=drives,
+            may_read=lost <= self.total_shards - self.data_shards and not self._is_closed,
+            may_write=writable >= quorum and not self._is_closed,
+            reason="; ".join(reasons),
+            at_risk=self._at_risk,
+            detail={
+                "budget_bytes": self.budget.total_bytes,
+                "budget_free_bytes": self.budget.free_bytes,
+                "budget_waiting": self.budget.waiting,
+                "drive_calls": sum(drive.pool.unfinished for drive in self.drives),
+                "slow_drives": sum(self._latencies.is_slow(drive.path) for drive in self.drives),
+            },
+        )
+
+    async def close(self) -> None:
+        """See BlobStore."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        if self._ticker is not None:
+            self._ticker.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._ticker
+        while self._background:
+            await asyncio.wait(self._background)
+        await self._flush_dead()
+        for writer in self._writer_of.values():
+            await blocking.run(writer.close, CLOSE_S)
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise StoreUnavailable("the store is closed")
+
+    @staticmethod
+    def _layout(ref: BlobRef) -> Layout:
+        try:
+            return locator.parse(ref.locator, ref.size)
+        except LocatorInvalid as exc:
+            raise BlobCorrupt(f"locator of blob {ref.id.hex()}: {exc}") from exc
+
+    def _report(self, ref: BlobRef, reason: str) -> None:
+        """Pass a blob at risk on, once a minute at most."""
+        now_s = clock.monotonic_s()
+        if now_s - self._reported.get(ref.id, -REPORT_AGAIN_S) < REPORT_AGAIN_S:
+            return
+        self._reported[ref.id] = now_s
+        if len(self._reported) > REPORTED_MAX:
+            del self._reported[next(iter(self._reported))]
+        self._at_risk += 1
+        if self._on_degraded is not None:
+            self._on_degraded(ref, reason)
+
+    def _mark_dead(self, blob_id: bytes, frames: Iterable[tuple[Place, int]]) -> None:
+        """Account frames as deleted, soon."""
+        self._dead += [(place, length, blob_id) for place, length in frames]
+        if len(self._dead) >= DEAD_BATCH:
+            self._in_background(self._flush_dead())
+
+    async def _flush_dead(self) -> None:
+        dead, self._dead = self._dead, []
+        by_drive: dict[int, list[tuple[Place, int, bytes]]] = {}
+        for entry in dead:
+            by_drive.setdefault(entry[0].drive, []).append(entry)
+        for number, entries in by_drive.items():
+            drive = self.drives.by_number(number)
+            if drive is not None:
+                with suppress(OSError, PoolFull):  # only knowledge of space is lost
+                    await drive.pool.submit(packs.mark_dead, drive.opened(), entries)
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        return task
+
+    async def _keep_ticking(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            self._tick()
+
+    def _tick(self) -> None:
+        """What needs doing now and then: who may be written, who is late, what was deleted."""
+        self._refresh()
+        self._latencies.review()
+        now_s = clock.monotonic_s()
+        for write in tuple(self._writes):
+            for number in write.late_drives(now_s):
+                drive = self.drives.by_number(number)
+                if drive is not None:
+                    drive.report_hang(now_s - write.began_s)
+        if self._dead:
+            self._in_background(self._flush_dead())
+        if now_s - self._swept_s > SWEEP_S:
+            self._swept_s = now_s
+            for reader in self._readers.values():
+                with suppress(PoolFull):
+                    reader.drive.pool.submit(reader.forget_removed)
+
+    def _refresh(self) -> None:
+        loop = asyncio.get_running_loop()
+        rooms = {}
+        for drive in self.drives:
+            writer = self._writer_of.get(drive.path)
+            if writer is None:
+                writer = self._writer_of[drive.path] = PackWriter(drive, loop)
+            if drive.number >= 0:
+                self._writers[drive.number] = writer
+            room_bytes = drive.room_bytes
+            if room_bytes > 0:
+                rooms[drive.number] = room_bytes
+        self._rooms = rooms
+
+
+async def _ignored(future: "asyncio.Future[Any]") -> None:
+    """Wait for what runs in a thread and nobody wants any more."""
+    await asyncio.wait((future,))
+    if not future.cancelled():
+        future.exception()
