@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from objstore.api.call import Call, Reply
+from objstore.api.handlers import attributes, buckets, copy, deleting, listing, multipart, objects
 from objstore.s3.documents.buckets import CreateBucketConfiguration
 from objstore.s3.documents.deleting import Delete
 from objstore.s3.documents.multipart import CompleteMultipartUpload
@@ -65,27 +66,27 @@ TORRENT: Final = "BitTorrent seeding was withdrawn by S3 itself."
 # fmt: off
 OPERATIONS: Final = (
     # Buckets.
-    Operation("ListBuckets",        "GET",    "service", (),                       "s3:ListAllMyBuckets",  None, reason=LATER),
-    Operation("CreateBucket",       "PUT",    "bucket",  (),                       "s3:CreateBucket",      None, document=CreateBucketConfiguration, is_document_optional=True, reason=LATER),
-    Operation("HeadBucket",         "HEAD",   "bucket",  (),                       "s3:ListBucket",        None, reason=LATER),
-    Operation("DeleteBucket",       "DELETE", "bucket",  (),                       "s3:DeleteBucket",      None, reason=LATER),
-    Operation("GetBucketLocation",  "GET",    "bucket",  ("location",),            "s3:GetBucketLocation", None, reason=LATER),
+    Operation("ListBuckets",        "GET",    "service", (),                       "s3:ListAllMyBuckets",  buckets.list_all),
+    Operation("CreateBucket",       "PUT",    "bucket",  (),                       "s3:CreateBucket",      buckets.create, document=CreateBucketConfiguration, is_document_optional=True),
+    Operation("HeadBucket",         "HEAD",   "bucket",  (),                       "s3:ListBucket",        buckets.head),
+    Operation("DeleteBucket",       "DELETE", "bucket",  (),                       "s3:DeleteBucket",      buckets.delete),
+    Operation("GetBucketLocation",  "GET",    "bucket",  ("location",),            "s3:GetBucketLocation", buckets.location),
     Operation("CreateSession",      "GET",    "bucket",  ("session",),             "s3:CreateSession",     None, reason=DIRECTORY),
 
     # Listings.
-    Operation("ListObjects",        "GET",    "bucket",  (),                       "s3:ListBucket",         None, reason=LATER),
-    Operation("ListObjectsV2",      "GET",    "bucket",  ("list-type=2",),         "s3:ListBucket",         None, reason=LATER),
-    Operation("ListObjectVersions", "GET",    "bucket",  ("versions",),            "s3:ListBucketVersions", None, reason=LATER),
-    Operation("ListMultipartUploads", "GET",  "bucket",  ("uploads",),             "s3:ListBucketMultipartUploads", None, reason=LATER),
+    Operation("ListObjects",        "GET",    "bucket",  (),                       "s3:ListBucket",         listing.list_v1),
+    Operation("ListObjectsV2",      "GET",    "bucket",  ("list-type=2",),         "s3:ListBucket",         listing.list_v2),
+    Operation("ListObjectVersions", "GET",    "bucket",  ("versions",),            "s3:ListBucketVersions", listing.list_versions),
+    Operation("ListMultipartUploads", "GET",  "bucket",  ("uploads",),             "s3:ListBucketMultipartUploads", multipart.list_uploads),
 
     # Objects.
-    Operation("GetObject",          "GET",    "object",  (),                       "s3:GetObject",    None, version_action="s3:GetObjectVersion", reason=LATER),
-    Operation("HeadObject",         "HEAD",   "object",  (),                       "s3:GetObject",    None, version_action="s3:GetObjectVersion", reason=LATER),
-    Operation("PutObject",          "PUT",    "object",  (),                       "s3:PutObject",    None, stores_body=True, event="s3:ObjectCreated:Put", reason=LATER),
-    Operation("CopyObject",         "PUT",    "object",  (),                       "s3:PutObject",    None, header="x-amz-copy-source", event="s3:ObjectCreated:Copy", reason=LATER),
-    Operation("DeleteObject",       "DELETE", "object",  (),                       "s3:DeleteObject", None, version_action="s3:DeleteObjectVersion", event="s3:ObjectRemoved:Delete", reason=LATER),
-    Operation("DeleteObjects",      "POST",   "bucket",  ("delete",),              None,              None, document=Delete, event="s3:ObjectRemoved:Delete", reason=LATER),  # each key is authorised by itself
-    Operation("GetObjectAttributes", "GET",   "object",  ("attributes",),          "s3:GetObjectAttributes", None, version_action="s3:GetObjectVersionAttributes", reason=LATER),
+    Operation("GetObject",          "GET",    "object",  (),                       "s3:GetObject",    objects.get, version_action="s3:GetObjectVersion"),
+    Operation("HeadObject",         "HEAD",   "object",  (),                       "s3:GetObject",    objects.head, version_action="s3:GetObjectVersion"),
+    Operation("PutObject",          "PUT",    "object",  (),                       "s3:PutObject",    objects.put, stores_body=True, event="s3:ObjectCreated:Put"),
+    Operation("CopyObject",         "PUT",    "object",  (),                       "s3:PutObject",    copy.copy_object, header="x-amz-copy-source", event="s3:ObjectCreated:Copy"),
+    Operation("DeleteObject",       "DELETE", "object",  (),                       "s3:DeleteObject", deleting.delete, version_action="s3:DeleteObjectVersion", event="s3:ObjectRemoved:Delete"),
+    Operation("DeleteObjects",      "POST",   "bucket",  ("delete",),              None,              deleting.delete_many, document=Delete, event="s3:ObjectRemoved:Delete"),  # each key is authorised by itself
+    Operation("GetObjectAttributes", "GET",   "object",  ("attributes",),          "s3:GetObjectAttributes", attributes.get, version_action="s3:GetObjectVersionAttributes"),
     Operation("PostObject",         "POST",   "bucket",  (),                       None,              None, event="s3:ObjectCreated:Post", reason=LATER),  # the form in the body says who asks
     Operation("RenameObject",       "PUT",    "object",  ("renameObject",),        "s3:PutObject",    None, reason=DIRECTORY),
     Operation("RestoreObject",      "POST",   "object",  ("restore",),             "s3:RestoreObject", None, event="s3:ObjectRestore:Post", reason=LATER),
@@ -94,12 +95,12 @@ OPERATIONS: Final = (
     Operation("WriteGetObjectResponse", "POST", "bucket", (),                      "s3-object-lambda:WriteGetObjectResponse", None, header="x-amz-request-route", reason=LAMBDA),
 
     # Multipart uploads.
-    Operation("CreateMultipartUpload",   "POST",   "object", ("uploads",),               "s3:PutObject", None, reason=LATER),
-    Operation("UploadPart",              "PUT",    "object", ("partNumber", "uploadId"), "s3:PutObject", None, stores_body=True, reason=LATER),
-    Operation("UploadPartCopy",          "PUT",    "object", ("partNumber", "uploadId"), "s3:PutObject", None, header="x-amz-copy-source", reason=LATER),
-    Operation("ListParts",               "GET",    "object", ("uploadId",),              "s3:ListMultipartUploadParts", None, reason=LATER),
-    Operation("CompleteMultipartUpload", "POST",   "object", ("uploadId",),              "s3:PutObject", None, document=CompleteMultipartUpload, checksums_are_of_object=True, event="s3:ObjectCreated:CompleteMultipartUpload", reason=LATER),
-    Operation("AbortMultipartUpload",    "DELETE", "object", ("uploadId",),              "s3:AbortMultipartUpload", None, reason=LATER),
+    Operation("CreateMultipartUpload",   "POST",   "object", ("uploads",),               "s3:PutObject", multipart.create),
+    Operation("UploadPart",              "PUT",    "object", ("partNumber", "uploadId"), "s3:PutObject", multipart.upload_part, stores_body=True),
+    Operation("UploadPartCopy",          "PUT",    "object", ("partNumber", "uploadId"), "s3:PutObject", copy.upload_part_copy, header="x-amz-copy-source"),
+    Operation("ListParts",               "GET",    "object", ("uploadId",),              "s3:ListMultipartUploadParts", multipart.list_parts),
+    Operation("CompleteMultipartUpload", "POST",   "object", ("uploadId",),              "s3:PutObject", multipart.complete, document=CompleteMultipartUpload, checksums_are_of_object=True, event="s3:ObjectCreated:CompleteMultipartUpload"),
+    Operation("AbortMultipartUpload",    "DELETE", "object", ("uploadId",),              "s3:AbortMultipartUpload", multipart.abort),
 
     # Subresources of objects.
     Operation("GetObjectAcl",         "GET",    "object", ("acl",),        "s3:GetObjectAcl",        None, version_action="s3:GetObjectVersionAcl", reason=LATER),
