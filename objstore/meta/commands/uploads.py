@@ -14,13 +14,18 @@ from objstore.meta import queries
 from objstore.meta.commands.blobs import acquire, release
 from objstore.meta.commands.conditions import WriteConditions
 from objstore.meta.commands.objects import look, put_current
-from objstore.meta.interface import BucketMissing, Conflict, Database, UploadMissing
+from objstore.meta.interface import BucketMissing, Conflict, Database, Refusal, UploadMissing
 from objstore.meta.layout import Layout
 from objstore.meta.rows import pack_attributes, pack_checksum, pack_lock, pack_tags
 from objstore.model import NULL_VERSION, Attributes, ObjectLock, ObjectVersion, Part, Upload
 
 _IS_UNDER_WAY = "SELECT 1 FROM uploads WHERE bucket_id = ? AND key = ? AND upload_id = ?"
 _REMOVE = "DELETE FROM uploads WHERE bucket_id = ? AND key = ? AND upload_id = ?"
+
+
+def _missing(db: Database, bucket_id: int, upload_id: str) -> Refusal:
+    """Why there is no such upload under way."""
+    return BucketMissing() if queries.bucket(db, bucket_id) is None else UploadMissing(upload_id=upload_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +75,7 @@ class PutPart:
     """Add a part whose bytes are durable already, or replace the one of that number. Returns the part.
 
     With `shares_blob` its blob is one that an object or part has now (a copy by reference). The part's
-    time is decided here. Raises UploadMissing; Conflict when the blob to share is gone.
+    time is decided here. Raises BucketMissing, UploadMissing; Conflict when the blob to share is gone.
     """
 
     bucket_id: int
@@ -82,7 +87,7 @@ class PutPart:
 
     def apply(self, db: Database, now_ms: int) -> Part:
         if db.one(_IS_UNDER_WAY, (self.bucket_id, self.key.encode(), self.upload_id)) is None:
-            raise UploadMissing(upload_id=self.upload_id)
+            raise _missing(db, self.bucket_id, self.upload_id)
         part = self.part
         before = db.one(
             "SELECT modified_ms, blob_id FROM parts WHERE upload_id = ? AND part_number = ?",
@@ -197,9 +202,7 @@ class CompleteUpload:
         )
         version = None if row is None else queries.version(db, self.bucket_id, self.key, row[0])
         if version is None or version.upload_id != self.upload_id:
-            if queries.bucket(db, self.bucket_id) is None:
-                raise BucketMissing()
-            raise UploadMissing(upload_id=self.upload_id)
+            raise _missing(db, self.bucket_id, self.upload_id)
         return version
 
     def _check_parts(self, db: Database) -> list[tuple[int, bytes | None]]:
@@ -214,7 +217,10 @@ class CompleteUpload:
 
 @dataclass(frozen=True, slots=True)
 class AbortUpload:
-    """Give up an upload under way; its parts are released by and by. Raises UploadMissing."""
+    """Give up an upload under way; its parts are released by and by.
+
+    Raises BucketMissing, UploadMissing.
+    """
 
     bucket_id: int
     key: str
@@ -223,7 +229,7 @@ class AbortUpload:
 
     def apply(self, db: Database, now_ms: int) -> None:
         if db.execute(_REMOVE, (self.bucket_id, self.key.encode(), self.upload_id)) == 0:
-            raise UploadMissing(upload_id=self.upload_id)
+            raise _missing(db, self.bucket_id, self.upload_id)
         db.execute(
             "INSERT INTO dropped_uploads (upload_id, since_ms) VALUES (?, ?)", (self.upload_id, now_ms)
         )
