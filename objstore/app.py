@@ -1,21 +1,12 @@
-"""The composition root: names the concrete classes, puts them together, and runs each process.
-
-`serve` is the supervisor's life; `run_ledger`, `run_worker` and `run_jobs` are those of its children,
-told what to do by an `Order` on standard input. A process imports only what its part needs: the
-ledger's SQLite library and a worker's must never meet in one process.
-"""
+"""`objstore serve`: from settings to running processes, and to an orderly stop. Children: children.py."""
 
 import asyncio
-import json
 import logging
 import os
-import signal
 import socket
-import sys
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from objstore import deployment, log, supervisor
 from objstore.config import Config
@@ -162,63 +153,10 @@ objstore serves S3 at {url}
 """
 
 
-# What every child does first
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What a child process is told on its standard input."""
-
-    role: str
-    config: Config
-    runtime: Runtime
-    directories: tuple[Path, ...]
-    sealer: Sealer
-    number: int
-    restarts: int
-    ready_descriptor: int
-    listen_descriptor: int | None
-
-    @classmethod
-    def receive(cls) -> Self:
-        """Read the order, start the log, and tie this process's life to the supervisor's."""
-        document = json.load(sys.stdin)
-        supervisor.die_with_parent(document["parent"])
-        config = Config(**document["config"])
-        log.start(level=config.log_level, format=config.log_format, access=config.access_log)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches us too; the supervisor decides
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        from objstore import metrics
-
-        if document["restarts"]:
-            metrics.PROCESS_RESTARTS.labels(document["role"].split("-")[0]).inc()
-        return cls(
-            role=document["role"],
-            config=config,
-            runtime=Runtime(Path(document["runtime"])),
-            directories=tuple(map(Path, document["directories"])),
-            sealer=Sealer.from_text(document["key"]),
-            number=document.get("number", 0),
-            restarts=document["restarts"],
-            ready_descriptor=document["ready_descriptor"],
-            listen_descriptor=document["listen_descriptor"],
-        )
-
-    def report_ready(self) -> None:
-        """Tell the supervisor that this process does its work."""
-        supervisor.report_ready(self.ready_descriptor)
-
-
 def order_document(config: Config, directories: Sequence[Path], sealer: Sealer) -> dict[str, Any]:
-    """The part of an order that is the same for all children."""
+    """The part of a child's order (`children.Order`) that is the same for all children."""
     return {
         "config": config.for_children(),
         "directories": [str(path) for path in directories],
         "key": sealer.to_text(),
     }
-
-
-def _run(main: Coroutine[Any, Any, None]) -> None:
-    import uvloop
-
-    uvloop.run(main)

@@ -434,9 +434,9 @@ def heal_status(as_json: bool, config: Config) -> None:
 def _child_command(role: str) -> None:
     @main.command(f"_{role}", hidden=True)
     def command() -> None:
-        from objstore import app
+        from objstore import children
 
-        getattr(app, f"run_{role}")(app.Order.receive())
+        getattr(children, f"run_{role}")(children.Order.receive())
 
 
 for _role in ("ledger", "worker", "jobs"):

@@ -90,19 +90,33 @@ class Metadata:
     ) -> Self:
         """A client that has heard the ledger's hello and opened its index.
 
-        `shared` lets it notice at once that the index was rebuilt; without it (tools, tests) reads
-        may lag behind in the instant a restarted ledger has a new index. Raises Unavailable when no
-        ledger answers in time.
+        Raises Unavailable when no ledger answers in time. Otherwise as `begin`.
         """
-        limits = limits or ClientLimits()
-        self = cls(socket_path, shared, codec, limits)
-        self._reconnect()
+        self = cls.begin(socket_path, shared, codec=codec, limits=limits)
         try:
-            async with asyncio.timeout(limits.connect_s):
+            async with asyncio.timeout(self._limits.connect_s):
                 await self._is_ready.wait()
         except TimeoutError:
             await self.close()
             raise Unavailable(f"no ledger answers at {socket_path}") from None
+        return self
+
+    @classmethod
+    def begin(
+        cls,
+        socket_path: str,
+        shared: SharedState | None = None,
+        *,
+        codec: wire.Codec | None = None,
+        limits: ClientLimits | None = None,
+    ) -> Self:
+        """A client that tries to reach the ledger from now on; until it has, reads raise Unavailable.
+
+        `shared` lets it notice at once that the index was rebuilt; without it (tools, tests) reads
+        may lag behind in the instant a restarted ledger has a new index.
+        """
+        self = cls(socket_path, shared, codec, limits or ClientLimits())
+        self._reconnect()
         return self
 
     async def write(self, command: Command[R]) -> R:
@@ -261,7 +275,7 @@ class Metadata:
 
     def _current_readers(self) -> Readers:
         if self._readers is None:
-            raise Unavailable("the client is closed")
+            raise Unavailable("the client is closed" if self._is_closed else "no ledger has answered yet")
         return self._readers
 
     async def _hear_hello(self) -> None:
