@@ -11,7 +11,16 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from objstore.api.call import Call, Reply
-from objstore.api.handlers import attributes, buckets, copy, deleting, listing, multipart, objects
+from objstore.api.handlers import (
+    attributes,
+    buckets,
+    copy,
+    deleting,
+    listing,
+    multipart,
+    objects,
+    post_object,
+)
 from objstore.s3.documents.buckets import CreateBucketConfiguration
 from objstore.s3.documents.deleting import Delete
 from objstore.s3.documents.multipart import CompleteMultipartUpload
@@ -87,7 +96,7 @@ OPERATIONS: Final = (
     Operation("DeleteObject",       "DELETE", "object",  (),                       "s3:DeleteObject", deleting.delete, version_action="s3:DeleteObjectVersion", event="s3:ObjectRemoved:Delete"),
     Operation("DeleteObjects",      "POST",   "bucket",  ("delete",),              None,              deleting.delete_many, document=Delete, event="s3:ObjectRemoved:Delete"),  # each key is authorised by itself
     Operation("GetObjectAttributes", "GET",   "object",  ("attributes",),          "s3:GetObjectAttributes", attributes.get, version_action="s3:GetObjectVersionAttributes"),
-    Operation("PostObject",         "POST",   "bucket",  (),                       None,              None, event="s3:ObjectCreated:Post", reason=LATER),  # the form in the body says who asks
+    Operation("PostObject",         "POST",   "bucket",  (),                       None,              post_object.upload, event="s3:ObjectCreated:Post"),  # the form in the body says who asks
     Operation("RenameObject",       "PUT",    "object",  ("renameObject",),        "s3:PutObject",    None, reason=DIRECTORY),
     Operation("RestoreObject",      "POST",   "object",  ("restore",),             "s3:RestoreObject", None, event="s3:ObjectRestore:Post", reason=LATER),
     Operation("SelectObjectContent", "POST",  "object",  ("select", "select-type=2"), "s3:GetObject", None, reason=LATER),

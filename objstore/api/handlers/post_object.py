@@ -1,0 +1,136 @@
+"""PostObject: the upload of a browser's form."""
+
+import re
+from typing import Final
+from urllib.parse import quote, urlsplit
+
+from objstore import clock
+from objstore.api.call import Call, Reply
+from objstore.api.forms import FIELDS_BYTES_MAX, Form, read_form
+from objstore.api.handlers.objects import bucket_of, version_header
+from objstore.model import ObjectVersion
+from objstore.s3 import xml
+from objstore.s3.documents.posting import PostResponse
+from objstore.s3.documents.tagging import Tagging
+from objstore.s3.errors import AccessDenied, InvalidArgument, InvalidTag
+from objstore.s3.integrity import parse_integrity
+from objstore.s3.names import check_key
+from objstore.s3.object_headers import check_tags, checksum_headers, parse_attributes, parse_lock
+from objstore.s3.post_policy import PostPolicy, parse_post_policy
+from objstore.service.objects import NewObject
+
+FILENAME: Final = "${filename}"
+_PATH_END: Final = re.compile(r"[/\\]")
+
+
+async def upload(call: Call) -> Reply:
+    """PostObject. Order of judgement: form, signature, policy, permission; then the file is read."""
+    form = await read_form(call.headers.get("content-type", ""), call.body)
+    fields = _expanded(form)
+    if "key" not in fields:
+        raise InvalidArgument(
+            "Bucket POST must contain a field named 'key'. "
+            "If it is specified, please check the order of the fields.",
+            ArgumentName="key",
+            ArgumentValue="",
+        )
+    policy = _judged_policy(call, fields)
+    key = check_key(fields["key"])
+    bucket = await call.require("s3:PutObject", call.bucket_name, key)
+    new = NewObject(
+        parse_attributes(_as_headers(fields)),
+        tags=await _tags(call, fields, key),
+        lock=parse_lock(fields, clock.now_ms()),
+        integrity=parse_integrity(fields),
+    )
+    if policy is not None:
+        form.file.check_so_far, form.file.check_all = policy.check_size_so_far, policy.check_size
+    version = await call.services.objects.put(bucket, key, form.file, new)
+    return _reply(call, fields, version)
+
+
+def _expanded(form: Form) -> dict[str, str]:
+    """The fields with `${filename}` replaced by the file's name, without any directories before it."""
+    filename = _PATH_END.split(form.filename)[-1]
+    expanded = {name: value.replace(FILENAME, filename) for name, value in form.fields.items()}
+    if sum(map(len, expanded.values())) > 2 * FIELDS_BYTES_MAX:
+        raise InvalidArgument("The fields of the form are too long once ${filename} is replaced.")
+    for name in ("policy", "x-amz-signature"):  # what is signed stands as it was sent
+        if name in form.fields:
+            expanded[name] = form.fields[name]
+    return expanded
+
+
+def _judged_policy(call: Call, fields: dict[str, str]) -> PostPolicy | None:
+    """The policy that the form was found to keep to; None for a form that nobody signed.
+
+    The bucket is judged like a field of the form, for a policy made for one bucket says nothing of others.
+    """
+    if fields.get("bucket", call.bucket_name) != call.bucket_name:
+        raise AccessDenied("Invalid according to Policy: the form names another bucket.")
+    call.authenticate_form(fields)
+    if "policy" not in fields:
+        return None
+    policy = parse_post_policy(fields["policy"])
+    policy.check({**fields, "bucket": call.bucket_name}, clock.now_ms())
+    return policy
+
+
+def _as_headers(fields: dict[str, str]) -> dict[str, str]:
+    """The fields as the headers of a PUT would be called."""
+    headers = {name: value for name, value in fields.items() if name != "acl"}
+    if "acl" in fields:
+        headers["x-amz-acl"] = fields["acl"]
+    return headers
+
+
+async def _tags(call: Call, fields: dict[str, str], key: str) -> dict[str, str]:
+    """The tags of the `tagging` field, an XML document, which its sender must be allowed to give."""
+    text = fields.get("tagging")
+    if not text:
+        return {}
+    pairs = [(tag.key, tag.value) for tag in xml.parse(Tagging, text.encode()).tags]
+    check_tags(pairs)
+    tags = dict(pairs)
+    if len(tags) < len(pairs):
+        raise InvalidTag("Cannot provide multiple Tags with the same key")
+    await call.require("s3:PutObjectTagging", call.bucket_name, key)
+    return tags
+
+
+def _reply(call: Call, fields: dict[str, str], version: ObjectVersion) -> Reply:
+    path = f"/{quote(version.key)}" if not call.path_style else f"/{call.bucket_name}/{quote(version.key)}"
+    location = f"{'https' if call.is_secure else 'http'}://{call.host}{path}"
+    headers = {
+        "etag": f'"{version.etag}"',
+        "location": location,
+        **checksum_headers(version.attributes.checksum),
+        **version_header(bucket_of(call), version.version_id),
+    }
+    redirect = fields.get("success_action_redirect", fields.get("redirect", ""))
+    if (target := _redirect_target(redirect, call.bucket_name, version)) is not None:
+        return Reply(303, {**headers, "location": target})
+    match fields.get("success_action_status"):
+        case "200":
+            return Reply(200, headers)
+        case "201":
+            document = PostResponse(
+                location=location, bucket=call.bucket_name, key=version.key, etag=version.etag
+            )
+            return Reply(201, headers, document=document)
+        case _:
+            return Reply(204, headers)
+
+
+def _redirect_target(redirect: str, bucket_name: str, version: ObjectVersion) -> str | None:
+    """Where to send the browser; None for what is no URL, which S3 treats as not given."""
+    if not redirect or not redirect.isascii() or not redirect.isprintable() or " " in redirect:
+        return None
+    try:
+        parts = urlsplit(redirect)
+    except ValueError:
+        return None
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        return None
+    told = f"bucket={quote(bucket_name)}&key={quote(version.key, safe='')}&etag=%22{version.etag}%22"
+    return parts._replace(query=f"{parts.query}&{told}" if parts.query else told).geturl()
