@@ -45,7 +45,8 @@ class Conditions:
         elif self.if_unmodified_since_s is not None and modified_s > self.if_unmodified_since_s:
             raise PreconditionFailed(Condition="If-Unmodified-Since")
         if self.if_none_match is not None:
-            return Outcome.NOT_MODIFIED if etag_matches(self.if_none_match, etag) else Outcome.PROCEED
+            is_same = etag_matches(self.if_none_match, etag, is_weak=True)
+            return Outcome.NOT_MODIFIED if is_same else Outcome.PROCEED
         if self.if_modified_since_s is not None and modified_s <= self.if_modified_since_s:
             return Outcome.NOT_MODIFIED
         return Outcome.PROCEED
@@ -110,13 +111,16 @@ def parse_write_conditions(headers: Mapping[str, str]) -> WritePreconditions:
     return WritePreconditions(if_match, "*" if if_none_match is not None else None)
 
 
-def etag_matches(header: str, etag: str) -> bool:
+def etag_matches(header: str, etag: str, *, is_weak: bool = False) -> bool:
     """Whether an If-Match or If-None-Match header names `etag` (unquoted); `*` names any.
 
-    Tags may be quoted or bare, and several separated by commas. Tags marked weak are compared as they
-    are: this server's ETags are strong, and proxies that compress mark them weak.
+    Tags may be quoted or bare, and several separated by commas. A tag marked weak counts for
+    If-None-Match alone (RFC 9110 section 8.8.3.2): proxies that compress mark tags so.
     """
-    return any(tag == "*" or tag == etag for tag in map(unquoted, header.split(",")))
+    tags = [tag.strip(" \t") for tag in header.split(",")]
+    return any(
+        tag == "*" or (unquoted(tag) == etag and (is_weak or not tag.startswith("W/"))) for tag in tags
+    )
 
 
 def unquoted(etag: str) -> str:

@@ -34,7 +34,7 @@ SINCE, NOT_SINCE = "if-modified-since", "if-unmodified-since"
         ({MATCH: "*"}, GO),
         ({MATCH: f"{OTHER}, {SAME}"}, GO),
         ({MATCH: OTHER}, "If-Match"),
-        ({MATCH: f'W/"{ETAG}"'}, GO),
+        ({MATCH: f'W/"{ETAG}"'}, "If-Match"),
         ({NOT_SINCE: AFTER}, GO),
         ({NOT_SINCE: AT}, GO),  # whole seconds
         ({NOT_SINCE: BEFORE}, "If-Unmodified-Since"),
