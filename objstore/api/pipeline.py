@@ -48,6 +48,11 @@ class Request:
     is_secure: bool = False
 
 
+def new_request_id() -> str:
+    """16 hexadecimal digits, as S3 writes them."""
+    return os.urandom(8).hex().upper()
+
+
 class Exchange:
     """One request and its answer, as metrics and the access log tell of it."""
 
@@ -56,7 +61,7 @@ class Exchange:
     def __init__(self, request: Request, wire: Wire) -> None:
         self.request = request
         self.wire = wire
-        self.request_id = os.urandom(8).hex().upper()
+        self.request_id = new_request_id()
         self.began_s = clock.monotonic_s()
         self.operation: Operation = matching.UNKNOWN
         self.identity: Identity = NOBODY.identity
@@ -162,6 +167,10 @@ class S3Door:
             return await render.render(await operation.handler(call), request.method)
         except Exception as exc:
             return self._refuse(exchange, exc, bucket)
+
+    def is_path_style(self, target: str, host: str) -> bool:
+        """Whether `host` is the server's own name and not that of a bucket."""
+        return names.parse_target(target, host, self.domains).path_style
 
     # What handlers may ask further: `call.Authority`.
 

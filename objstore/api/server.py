@@ -19,7 +19,7 @@ from aiohttp import web
 from objstore import clock, metrics
 from objstore.api import render
 from objstore.api.body import Wire
-from objstore.api.pipeline import Exchange, Request, S3Door
+from objstore.api.pipeline import Exchange, Request, S3Door, new_request_id
 from objstore.api.render import Response
 from objstore.s3.errors import BadRequest, RequestHeaderSectionTooLarge
 
@@ -138,62 +138,67 @@ class HttpServer:
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request and write the answer; aiohttp only learns whether to go on."""
-        target = request.raw_path
-        if target.startswith(_PAGE_PREFIXES) and (page := self._page_of(target)) is not None:
-            return await self._show(request, page)
         source = _Source(request)
+        if request.raw_path.startswith(_PAGE_PREFIXES) and (page := self._page_of(request)) is not None:
+            return await self._respond(request, source, new_request_id(), await _shown(request, page))
         exchange = Exchange(_request_of(request), Wire(source, self._limits.stall_timeout_s))
         metrics.REQUESTS_UNDER_WAY.inc()
         try:
             response = await self._door.answer(exchange)
-            written = await self._respond(request, source, exchange, response)
+            return await self._respond(request, source, exchange.request_id, response, exchange)
         finally:
             metrics.REQUESTS_UNDER_WAY.dec()
-        return written
 
     async def _respond(
-        self, request: web.BaseRequest, source: "_Source", exchange: Exchange, response: Response
+        self,
+        request: web.BaseRequest,
+        source: "_Source",
+        request_id: str,
+        response: Response,
+        exchange: Exchange | None = None,
     ) -> web.StreamResponse:
-        sent_bytes, is_whole = 0, False
+        """Write a response, whole or not at all: one that breaks off takes the connection with it."""
+        code, is_whole = "", False
         keeps_alive = request.keep_alive and not self._is_draining and source.is_soon_read()
         output = _Output(request, self._limits.stall_timeout_s)
         try:
             head = render.head(
                 response,
-                exchange.request_id,
+                request_id,
                 self._door.host_id,
                 is_http_10=output.is_http_10,
                 keeps_alive=keeps_alive,
             )
-            sent_bytes = await output.send(head, response)
+            await output.send(head, response)
             is_whole = True
         except (ConnectionError, TimeoutError):
-            exchange.code = exchange.code or "ConnectionLost"
+            code = "ConnectionLost"
         except Exception as exc:
-            exchange.code = exchange.code or "Broken"
-            _log.error(
-                "the answer to %s broke off",
-                exchange.operation.name,
-                exc_info=exc,
-                extra={"request_id": exchange.request_id},
-            )
+            code = "Broken"
+            _log.error("an answer broke off", exc_info=exc, extra={"request_id": request_id})
         finally:
             if not is_whole:
                 output.abort()
-            exchange.finish(response.status, sent_bytes or output.sent_bytes)
+            if exchange is not None:
+                exchange.code = exchange.code or code
+                exchange.finish(response.status, output.sent_bytes)
         if is_whole and not source.is_eof():
             keeps_alive = await source.discard(half_close=not keeps_alive) and keeps_alive
         return KEEP_ALIVE if is_whole and keeps_alive else CLOSE
 
-    def _page_of(self, target: str) -> Page | None:
-        return self._pages.get(target.partition("?")[0])
+    def _page_of(self, request: web.BaseRequest) -> Page | None:
+        """The page at this address, unless the host names a bucket: then it is the address of a key."""
+        target, host = request.raw_path, request.headers.get("host", "")
+        page = self._pages.get(target.partition("?")[0])
+        return page if page is not None and self._door.is_path_style(target, host) else None
 
-    async def _show(self, request: web.BaseRequest, page: Page) -> web.StreamResponse:
-        if request.method not in ("GET", "HEAD"):
-            return web.Response(status=405, headers={"allow": "GET, HEAD"})
-        status, content_type, body = await page()
-        headers = {"content-type": content_type, "cache-control": "no-store"}
-        return web.Response(status=status, headers=headers, body=body)
+
+async def _shown(request: web.BaseRequest, page: Page) -> Response:
+    if request.method not in ("GET", "HEAD"):
+        return Response(405, {"allow": "GET, HEAD"}, length=0)
+    status, content_type, body = await page()
+    headers = {"content-type": content_type, "cache-control": "no-store"}
+    return Response(status, headers, body if request.method == "GET" else b"", length=len(body))
 
 
 _PAGE_PREFIXES: Final = ("/health/", "/metrics")
@@ -270,8 +275,8 @@ class _Output:
         self._request = request
         self._stall_timeout_s = stall_timeout_s
 
-    async def send(self, head: bytes, response: Response) -> int:
-        """The number of body bytes written.
+    async def send(self, head: bytes, response: Response) -> None:
+        """Write all of it; `sent_bytes` counts those of the body.
 
         Raises ConnectionError (the client has gone), TimeoutError (it takes nothing), and whatever the
         response's stream raises: the caller then breaks the connection.
@@ -284,7 +289,7 @@ class _Output:
             else:
                 await self._write(head)
                 await self._write_slices(body)
-            return self.sent_bytes
+            return
         stream = response.stream
         try:
             await self._write(head)
@@ -298,7 +303,6 @@ class _Output:
         finally:
             if (close := getattr(stream, "aclose", None)) is not None:
                 await close()
-        return self.sent_bytes
 
     async def _send_unmeasured(self, stream: Any) -> None:
         async for piece in stream:

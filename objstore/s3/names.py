@@ -21,6 +21,8 @@ BUCKET_CHARACTERS_MAX: Final = 63
 QUERY_PARAMETERS_MAX: Final = 200
 
 _BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]*[a-z0-9]")
+_RESERVED_NAMES: Final = frozenset({"health", "metrics"})
+"""Paths of the server itself, which must not lie inside somebody's bucket."""
 _RESERVED_PREFIXES: Final = ("xn--", "sthree-")
 _RESERVED_SUFFIXES: Final = ("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3")
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -50,6 +52,7 @@ def check_bucket_name(name: str) -> str:
         not BUCKET_CHARACTERS_MIN <= len(name) <= BUCKET_CHARACTERS_MAX
         or not _BUCKET.fullmatch(name)
         or ".." in name
+        or name in _RESERVED_NAMES
         or name.startswith(_RESERVED_PREFIXES)
         or name.endswith(_RESERVED_SUFFIXES)
         or _is_address(name)

@@ -44,7 +44,7 @@ BAD_NAMES = [
     "abc\n",
 ]
 BAD_NAMES += ["xn--abc", "sthree-abc", "abc-s3alias", "abc--ol-s3", "abc.mrap", "abc--x-s3", "abc--table-s3"]
-BAD_NAMES += ["ü-bucket", "../abc", "a/b", "abc\x00", "äbc", "٣٣٣", "_health"]
+BAD_NAMES += ["ü-bucket", "../abc", "a/b", "abc\x00", "äbc", "٣٣٣", "_health", "health", "metrics"]
 
 
 @pytest.mark.parametrize("name", BAD_NAMES)
