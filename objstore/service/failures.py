@@ -75,6 +75,8 @@ _ANSWERS: Final[dict[type[BaseException], Callable[[Any], S3Error]]] = {
     meta.BucketExists: _with(errors.BucketAlreadyExists, BucketName="bucket"),
     meta.BucketNotEmpty: _with(errors.BucketNotEmpty, BucketName="bucket"),
     meta.TooManyBuckets: _says(errors.TooManyBuckets),
+    meta.BucketStateInvalid: _says(errors.InvalidBucketState),
+    meta.IsDeleteMarker: _says(errors.MethodNotAllowed),
     meta.KeyMissing: _with(errors.NoSuchKey, Key="key"),
     meta.VersionMissing: _with(errors.NoSuchVersion, Key="key", VersionId="version_id"),
     meta.UploadMissing: _with(errors.NoSuchUpload, UploadId="upload_id"),
