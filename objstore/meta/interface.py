@@ -6,10 +6,19 @@ its conditions do not hold; nothing was written. A *MetadataError* is a fault of
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, TypeVar
 
 Row = tuple[Any, ...]
 Result = TypeVar("Result", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class MetaDrive:
+    """A usable drive as the metadata engine needs to know it: its number, never reused, and where it is."""
+
+    number: int
+    path: str
 
 
 class Database(Protocol):

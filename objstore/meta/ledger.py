@@ -1,0 +1,242 @@
+"""The ledger: the one process that writes the metadata. Its socket, its queue, its loop.
+
+One thread does everything in turn: take what the sockets brought, commit all of it as one batch, send
+the answers, see to upkeep. While a batch is being synced, frames wait in the sockets' buffers and
+become the next batch: so batches grow with the load, and a command alone never waits for company.
+"""
+
+import asyncio
+import importlib
+import logging
+import signal
+from asyncio import Transport
+from collections import Counter
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final, cast
+
+import uvloop
+
+from objstore import metrics
+from objstore.meta import schema as tables
+from objstore.meta import wire
+from objstore.meta.interface import Busy, Command, MetadataError, Refusal
+from objstore.meta.ledger_core import LedgerCore
+from objstore.meta.start import LedgerSettings, Schema
+from objstore.shared_state import SharedState
+
+__all__ = ["LedgerFailed", "LedgerSettings", "run_ledger"]
+
+logger: Final = logging.getLogger(__name__)
+
+BATCH_COMMANDS_MAX: Final = 256
+WAITING_COMMANDS_MAX: Final = 8192
+"""Commands that wait for the next batch; past it they are answered Busy at once."""
+WAITING_BYTES_MAX: Final = 64 << 20
+UPKEEP_S: Final = 1.0
+
+
+class LedgerFailed(Exception):
+    """The ledger cannot go on and must be started anew; what it had to answer has been answered."""
+
+
+def run_ledger(
+    settings: LedgerSettings,
+    shared: SharedState,
+    *,
+    codec: wire.Codec | None = None,
+    schema: Schema = tables,
+) -> None:
+    """Be the ledger until SIGTERM or SIGINT: then finish the batch, close the index cleanly, return.
+
+    Raises LedgerFailed when it must be started anew (at once), and what recovery raises
+    (JournalMissing, JournalDamaged, UnknownFormat, SchemaUnknown, OSError) when it cannot start.
+    """
+    core = LedgerCore.open(settings, shared, schema)
+    try:
+        chosen = codec or cast(wire.Codec, importlib.import_module("objstore.meta.commands"))
+        Path(settings.socket_path).unlink(missing_ok=True)  # of a ledger that was killed
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(core, settings.socket_path, chosen, shared))
+    finally:
+        core.close()
+    if core.failure is not None:
+        raise LedgerFailed(core.failure)
+
+
+async def _serve(core: LedgerCore, socket_path: str, codec: wire.Codec, shared: SharedState) -> None:
+    server = LedgerServer(core, codec)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with suppress(NotImplementedError, RuntimeError):  # not in the main thread: tests
+            loop.add_signal_handler(number, server.stop)
+    shared.set_index_generation(core.generation)
+    await server.serve(socket_path)
+
+
+class LedgerServer:
+    """Commands in, answers out, over a Unix socket."""
+
+    def __init__(self, core: LedgerCore, codec: wire.Codec) -> None:
+        self._core = core
+        self._codec = codec
+        self._waiting: list[tuple[_Session, int, bytes]] = []
+        self._waiting_bytes = 0
+        self._is_batch_due = False
+        self._stopping = asyncio.Event()
+        self._sessions: set[_Session] = set()
+
+    async def serve(self, socket_path: str) -> None:
+        """Answer until `stop` is called or the ledger fails."""
+        loop = asyncio.get_running_loop()
+        server = await loop.create_unix_server(lambda: _Session(self), socket_path)
+        logger.info(
+            "ledger ready", extra={"index": self._core.index_path, "generation": self._core.generation}
+        )
+        try:
+            while not self._stopping.is_set():
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(UPKEEP_S):
+                        await self._stopping.wait()
+                self._maintain()
+        finally:
+            server.close()
+            while self._waiting and self._core.failure is None:
+                self._commit_batch()
+            for session in list(self._sessions):
+                session.end()
+            await asyncio.sleep(0)
+
+    def stop(self) -> None:
+        """Take no more commands and end."""
+        self._stopping.set()
+
+    def greet(self, session: "_Session") -> None:
+        """A client has connected."""
+        self._sessions.add(session)
+        session.send(wire.frame(asdict(wire.Hello(self._core.index_path, self._core.generation))))
+
+    def forget(self, session: "_Session") -> None:
+        """A client has gone. What it sent is committed all the same."""
+        self._sessions.discard(session)
+
+    def take(self, session: "_Session", questions: list[tuple[int, bytes | str]]) -> None:
+        """A frame of commands has come."""
+        refused: list[tuple[int, int, Any]] = []
+        for number, question in questions:
+            if isinstance(question, str):
+                refused.append((number, wire.OK, self._answer_word(question)))
+            elif len(self._waiting) >= WAITING_COMMANDS_MAX or self._waiting_bytes >= WAITING_BYTES_MAX:
+                refused.append((number, *wire.failure(Busy("too many commands are waiting"))))
+            else:
+                self._waiting.append((session, number, question))
+                self._waiting_bytes += len(question)
+        if refused:
+            session.send(wire.frame(refused))
+        if self._waiting and not self._is_batch_due:
+            self._is_batch_due = True
+            asyncio.get_running_loop().call_soon(self._commit_batch)
+
+    def _answer_word(self, word: str) -> Any:
+        if word == wire.STATUS:
+            return asdict(self._core.status())
+        if word == wire.SUSPECT:
+            self._core.inspect_index()
+            self._stop_on_failure()
+        return None
+
+    def _commit_batch(self) -> None:
+        """Commit what waits, as one record; what is too much for one becomes the next."""
+        batch = self._waiting[:BATCH_COMMANDS_MAX]
+        del self._waiting[:BATCH_COMMANDS_MAX]
+        self._waiting_bytes -= sum(len(data) for _, _, data in batch)
+        self._is_batch_due = bool(self._waiting)
+        if self._is_batch_due:
+            asyncio.get_running_loop().call_soon(self._commit_batch)
+        answers: dict[_Session, list[tuple[int, int, Any]]] = {}
+        askers: list[tuple[_Session, int]] = []
+        commands: list[Command[Any]] = []
+        for session, number, data in batch:
+            try:
+                commands.append(self._codec.decode(data))
+            except Exception as exc:
+                logger.exception("a command cannot be decoded")
+                failure = wire.failure(MetadataError(f"not a command: {type(exc).__name__}"))
+                answers.setdefault(session, []).append((number, *failure))
+            else:
+                askers.append((session, number))
+        outcomes = self._core.commit(commands) if commands else []
+        for (session, number), outcome in zip(askers, outcomes, strict=True):
+            answers.setdefault(session, []).append((number, *self._encoded(outcome)))
+        for session, found in answers.items():
+            session.send(wire.frame(found))
+        _count(commands, outcomes)
+        metrics.LEDGER_WAITING.set(len(self._waiting))
+        self._stop_on_failure()
+        if self._core.is_upkeep_due:
+            self._maintain()
+
+    def _encoded(self, outcome: Any) -> tuple[int, Any]:
+        if isinstance(outcome, Exception):
+            return wire.failure(outcome)
+        return wire.OK, self._codec.encode_result(outcome)
+
+    def _maintain(self) -> None:
+        self._core.maintain()
+        self._stop_on_failure()
+
+    def _stop_on_failure(self) -> None:
+        if self._core.failure is not None:
+            self._stopping.set()
+
+
+def _count(commands: list[Command[Any]], outcomes: list[Any]) -> None:
+    counted = Counter(
+        (type(command).__name__, _outcome_name(outcome))
+        for command, outcome in zip(commands, outcomes, strict=True)
+    )
+    for labels, count in counted.items():
+        metrics.LEDGER_COMMANDS.labels(*labels).inc(count)
+
+
+def _outcome_name(outcome: Any) -> str:
+    if isinstance(outcome, Refusal):
+        return "refused"
+    return "failed" if isinstance(outcome, Exception) else "committed"
+
+
+class _Session(asyncio.Protocol):
+    """One client's connection."""
+
+    def __init__(self, server: LedgerServer) -> None:
+        self._server = server
+        self._frames = wire.FrameReader()
+        self._transport: Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(Transport, transport)
+        self._server.greet(self)
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for questions in self._frames.feed(data):
+                self._server.take(self, questions)
+        except Exception:
+            logger.exception("a client speaks otherwise than it should")
+            self.end(at_once=True)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._server.forget(self)
+
+    def send(self, frame: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(frame)
+
+    def end(self, *, at_once: bool = False) -> None:
+        if self._transport is not None:
+            if at_once:
+                self._transport.abort()
+            else:
+                self._transport.close()

@@ -1,0 +1,286 @@
+"""What a ledger does beside committing: snapshots, new journal drives, drives that come back.
+
+`step` runs in the ledger's thread between batches and is short. Long work (copying) runs in one thread
+at a time, on descriptors of its own, and what it found out is put into effect by a later `step`.
+"""
+
+import errno
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+import apsw
+
+from objstore import clock, metrics
+from objstore.meta import snapshot
+from objstore.meta.drive_journal import DriveJournal
+from objstore.meta.interface import MetaDrive
+from objstore.meta.journal import Journal
+from objstore.meta.recovery import Chain
+from objstore.meta.segment import SegmentName
+from objstore.meta.snapshot import GENERATIONS_KEPT, SnapshotName
+from objstore.meta.start import SNAPSHOT_TEMPORARY, LedgerSettings, Started, take
+
+logger: Final = logging.getLogger(__name__)
+
+SNAPSHOT_JOURNAL_BYTES_MIN: Final = 64 << 20
+"""No snapshot is taken before the journal behind the last one is this long."""
+PROBE_S: Final = 5.0
+"""Between two looks for drives that were away."""
+REST_S: Final = 60.0
+"""How long a drive that failed is left alone before it may prove itself."""
+RETRY_S: Final = 60.0
+"""After a snapshot or a copy that failed."""
+
+
+@dataclass(slots=True)
+class _Job:
+    """Long work under way: what it is, and what to do in the ledger's thread when it has ended."""
+
+    finish: Callable[[], None]
+    error: Exception | None = None
+    is_done: bool = False
+
+
+class Upkeep:
+    """The upkeep of one ledger."""
+
+    def __init__(self, started: Started, settings: LedgerSettings) -> None:
+        self._started = started
+        self._settings = settings
+        self._paths = {drive.number: drive for drive in settings.drives}
+        self._job: _Job | None = None
+        self._thread: threading.Thread | None = None
+        self._probe_due_s = clock.monotonic_s() + PROBE_S
+        self._retry_due_s = 0.0
+        self.journal_bytes = 0
+        """Length of the journal behind the newest snapshot."""
+        self.snapshot_sequence = 0
+        self.restart_reason: str | None = None
+        """Why the ledger should stop and start anew: drives are back that may know more."""
+        if started.journal is not None:
+            self._measure(started.journal)
+        self._is_snapshot_wanted = started.needs_snapshot
+
+    def _measure(self, journal: Journal) -> None:
+        """What the newest snapshot covers and how long the journal behind it is, from the first member."""
+        for drive in journal.members[:1]:
+            taken = snapshot.names(drive)
+            self.snapshot_sequence = taken[-1].sequence if taken else 0
+            segments = drive.segments()
+            after = [name for name in sorted(segments) if name.first > self.snapshot_sequence]
+            self.journal_bytes = sum(segments[name] for name in after)
+
+    def step(self) -> None:
+        """Put ended work into effect, and begin what is due. Raises JournalLost."""
+        now_s = clock.monotonic_s()
+        if now_s >= self._probe_due_s:
+            self._probe_due_s = now_s + PROBE_S
+            self._look_for_drives(now_s)
+        job = self._job
+        if job is not None:
+            if not job.is_done:
+                return
+            self._job = None
+            if job.error is None:
+                job.finish()
+            else:
+                self._retry_due_s = now_s + RETRY_S
+                logger.error("upkeep failed", extra={"error": str(job.error)})
+        journal = self._started.journal
+        if journal is None or now_s < self._retry_due_s:
+            return
+        if len(journal.roster.members) < journal.roster.copies and (candidate := self._candidate(journal)):
+            self._begin(*self._recruit(journal, candidate))
+        elif self._is_snapshot_due(journal):
+            self._begin(*self._snapshot(journal))
+
+    def close(self) -> None:
+        """Wait for what runs (bounded)."""
+        if self._thread is not None:
+            self._thread.join(30)
+
+    def _begin(self, work: Callable[[], None], finish: Callable[[], None]) -> None:
+        job = self._job = _Job(finish)
+
+        def run() -> None:
+            try:
+                work()
+            except Exception as exc:
+                job.error = exc
+            job.is_done = True
+
+        if not self._settings.is_parallel:
+            run()
+            self.step()
+            return
+        self._thread = threading.Thread(target=run, name="upkeep", daemon=True)
+        self._thread.start()
+
+    # Drives that come and go
+
+    def _look_for_drives(self, now_s: float) -> None:
+        journal = self._started.journal
+        known = journal.drives if journal is not None else self._started.drives
+        for number, drive in self._paths.items():
+            if number in known:
+                continue
+            if (
+                journal is not None
+                and number in journal.failed
+                and now_s < journal.failed[number][1] + REST_S
+            ):
+                continue
+            try:
+                opened = DriveJournal.open(drive, self._started.identities.get(number))
+            except OSError:
+                continue
+            if journal is None:
+                opened.close()
+                self.restart_reason = f"drive {number} is back"
+                return
+            try:
+                self._started.identities.setdefault(number, opened.identity)
+                journal.welcome(opened)
+            except OSError as exc:
+                opened.close()
+                journal.failed[number] = (str(exc), now_s)
+
+    def _candidate(self, journal: Journal) -> MetaDrive | None:
+        """A healthy drive that does not hold the journal yet, lowest number first."""
+        for number in sorted(journal.drives):
+            if number not in journal.roster.members:
+                return journal.drives[number].drive
+        return None
+
+    # A new journal drive
+
+    def _recruit(self, journal: Journal, drive: MetaDrive) -> tuple[Callable[[], None], Callable[[], None]]:
+        """Copy the whole journal to a drive in a thread; then, between two batches, what came since."""
+        journal.roll()
+        told = journal.roster
+        sources = [(member.drive, member.identity) for member in journal.members]
+        last = journal.end.sequence
+        identity = self._started.identities[drive.number]
+
+        def copy() -> None:
+            with ExitStack() as opened:
+                members = {}
+                for source, source_identity in sources:
+                    handle = opened.enter_context(closing(DriveJournal.open(source, source_identity)))
+                    members[source.number] = handle
+                target = opened.enter_context(closing(DriveJournal.open(drive, identity)))
+                target.clear()
+                _copy_snapshots(members.values(), target)
+                chain = Chain(told, members)
+                _copy_segments(chain, [name for name in chain.names if name.first <= last], target)
+
+        def admit() -> None:
+            target = journal.drives.get(drive.number)
+            if target is None or journal.roster != told:
+                return  # things have changed meanwhile: try again
+            chain = Chain(told, {member.number: member for member in journal.members})
+            try:
+                _copy_segments(chain, [name for name in chain.names if name.first > last], target)
+            except OSError as exc:
+                journal.give_up(drive.number, exc)
+                return
+            journal.admit(target)
+            logger.info("journal drive recruited", extra={"drive": drive.number})
+
+        return copy, admit
+
+    # Snapshots
+
+    def _is_snapshot_due(self, journal: Journal) -> bool:
+        if self._is_snapshot_wanted:
+            return True
+        if self.journal_bytes < SNAPSHOT_JOURNAL_BYTES_MIN:
+            return False
+        is_longer = "SELECT ? >= 2 * page_count * page_size FROM pragma_page_count, pragma_page_size"
+        rows = self._started.index.connection.execute(is_longer, (self.journal_bytes,)).fetchall()
+        return rows == [(1,)]
+
+    def want_snapshot(self) -> None:
+        """Take a snapshot at the next step, however short the journal is."""
+        self._is_snapshot_wanted = True
+        self._retry_due_s = 0.0
+
+    def _snapshot(self, journal: Journal) -> tuple[Callable[[], None], Callable[[], None]]:
+        """Take one and put it on every member in a thread; then drop what it makes unneeded."""
+        self._is_snapshot_wanted = False
+        members = [(drive.drive, drive.identity) for drive in journal.members]
+        taken: list[snapshot.Header] = []
+        failed: dict[int, OSError] = {}
+        length_before = self.journal_bytes
+
+        def work() -> None:
+            try:
+                told, path = take(self._started.index)
+                try:
+                    for drive, identity in members:
+                        try:
+                            with closing(DriveJournal.open(drive, identity)) as target:
+                                snapshot.put_from_file(target, told, path)
+                        except OSError as exc:
+                            failed[drive.number] = exc
+                finally:
+                    self._started.index.directory.remove(SNAPSHOT_TEMPORARY)
+            except (OSError, apsw.Error):
+                metrics.SNAPSHOTS.labels("failed").inc()
+                raise
+            taken.append(told)
+
+        def finish() -> None:
+            for number, error in failed.items():
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                    journal.give_up(number, error)
+            lacking = failed.keys() & set(journal.roster.members)
+            metrics.SNAPSHOTS.labels("failed" if lacking else "taken").inc()
+            if lacking:
+                self._retry_due_s = clock.monotonic_s() + RETRY_S
+                return
+            self.snapshot_sequence = taken[0].position.point.sequence
+            self.journal_bytes = max(self.journal_bytes - length_before, 0)
+            for drive in journal.members:
+                try:
+                    _drop_covered(drive)
+                except OSError as exc:
+                    journal.give_up(drive.number, exc)
+            logger.info("snapshot taken", extra={"sequence": self.snapshot_sequence})
+
+        return work, finish
+
+
+def _copy_snapshots(sources: Iterable[DriveJournal], target: DriveJournal) -> None:
+    """Copy every snapshot from a member whose copy checks. Raises OSError."""
+    for name in sorted({name for source in sources for name in snapshot.names(source)}):
+        if not any(snapshot.copy(source, target, name) for source in sources):
+            raise OSError(errno.EIO, f"snapshot {name} is damaged on every journal drive")
+
+
+def _copy_segments(chain: Chain, names: Iterable[SegmentName], target: DriveJournal) -> None:
+    """Copy segments as the members together have them. Raises OSError."""
+    for name in names:
+        section = chain.section(name)
+        if section.damaged_at is not None:
+            raise OSError(errno.EIO, f"journal record {section.damaged_at} is damaged on every journal drive")
+        if section.start is not None:
+            target.put_segment(name, section.data)
+
+
+def _drop_covered(drive: DriveJournal) -> None:
+    """Keep the newest generations of snapshots, and the segments that the oldest of them needs."""
+    taken = snapshot.names(drive)
+    kept = taken[-GENERATIONS_KEPT:]
+    snapshot.drop(drive, taken[:-GENERATIONS_KEPT])
+    drive.drop_segments(covered(sorted(drive.segments()), kept[0]))
+
+
+def covered(names: list[SegmentName], oldest: SnapshotName) -> list[SegmentName]:
+    """The segments (in order) all of whose records a snapshot has; never the last one."""
+    return [name for name, following in pairwise(names) if following.first <= oldest.sequence + 1]
