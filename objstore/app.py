@@ -43,7 +43,7 @@ def serve(config: Config, say: Callable[[str], None]) -> None:
         for line in _about_drives(config, drives):
             say(line)
         usable = usable_directories(drives)
-        sealer = deployment.provide_sealer(config, usable, is_new=deployment.is_untouched(usable))
+        sealer = deployment.provide_sealer(config, usable, is_new=not deployment.holds_facts(usable))
         root = deployment.provide_root_credentials(config, usable)
         sockets = _listen(config)
         with RuntimeDirectory() as owner:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from objstore import log, metrics, supervisor
+from objstore import deployment, log, metrics, supervisor
 from objstore.config import Config
 from objstore.iam.sealing import Sealer
 from objstore.model import BlobRef
@@ -262,7 +262,7 @@ async def _missing(metadata: "Metadata", store: BlobStore) -> list[str]:
     try:
         ledger = await asyncio.wait_for(metadata.ledger_status(), LEDGER_ANSWER_S)
     except (TimeoutError, MetadataError) as exc:
-        reasons.append(f"the ledger does not answer: {exc or 'no answer in time'}")
+        reasons.append(f"the ledger does not answer: {str(exc) or 'no answer in time'}")
     else:
         if not ledger["is_writable"]:
             reasons.append(str(ledger.get("reason") or "the ledger takes no commands"))
@@ -279,6 +279,36 @@ async def _observe(store: BlobStore) -> None:
             for state in DriveState:
                 metrics.DRIVE_STATE.labels(label, state.value).set(state is drive.state)
         await asyncio.sleep(OBSERVE_S)
+
+
+# The ledger
+
+
+def run_ledger(order: Order) -> None:
+    """Commit metadata until SIGTERM. Exit status 1 when it must start anew or cannot start now."""
+    from objstore.meta.interface import MetaDrive
+    from objstore.meta.ledger import LedgerFailed, LedgerSettings
+    from objstore.meta.ledger import run_ledger as run
+
+    drives = order.open_drives()
+    try:
+        online = [drive for drive in drives if drive.session is not None]
+        settings = LedgerSettings(
+            drives=tuple(MetaDrive(drive.number, drive.path) for drive in online),
+            configured=len(drives.membership.drives),
+            copies=order.config.erasure.parity_shards + 1,
+            socket_path=str(order.runtime.ledger_socket),
+            index_directory=str(order.config.index_directory) if order.config.index_directory else None,
+            is_new=len(online) == len(drives.membership.drives)
+            and not deployment.holds_bytes([Path(drive.path) for drive in online]),
+        )
+    finally:
+        drives.close()
+    try:
+        run(settings, SharedState(order.runtime.state), on_ready=order.report_ready)
+    except LedgerFailed as exc:
+        _log.error("the ledger starts anew: %s", exc)
+        sys.exit(1)
 
 
 # The jobs process

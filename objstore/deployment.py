@@ -73,11 +73,16 @@ def make_divided_directories(config: Config, directories: Sequence[Path]) -> boo
     return True
 
 
-def is_untouched(drives: Sequence[Path]) -> bool:
-    """Whether no fact was ever written to these drives: the deployment is new."""
-    return not any(
-        entry for drive in drives for name in ("journal", "snapshots") for entry in _entries(drive / name)
-    )
+def holds_facts(drives: Sequence[Path]) -> bool:
+    """Whether any metadata was ever written to these drives."""
+    return any(_entries(drive / name) for drive in drives for name in ("journal", "snapshots", "index"))
+
+
+def holds_bytes(drives: Sequence[Path]) -> bool:
+    """Whether any blob, or any trace of old metadata but the journal, lies on these drives."""
+    shards = (drive / "shards" / name for drive in drives for name in _entries(drive / "shards"))
+    others = (drive / name for drive in drives for name in ("packs", "snapshots"))
+    return any(_entries(directory) for directory in (*others, *shards))
 
 
 def _entries(directory: Path) -> list[str]:
