@@ -11,6 +11,7 @@ import logging
 import signal
 from asyncio import Transport
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -47,9 +48,11 @@ def run_ledger(
     *,
     codec: wire.Codec | None = None,
     schema: Schema = tables,
+    on_ready: Callable[[], None] | None = None,
 ) -> None:
     """Be the ledger until SIGTERM or SIGINT: then finish the batch, close the index cleanly, return.
 
+    `on_ready` is called once clients can connect.
     Raises LedgerFailed when it must be started anew (at once), and what recovery raises
     (JournalMissing, JournalDamaged, UnknownFormat, SchemaUnknown, OSError) when it cannot start.
     """
@@ -58,21 +61,27 @@ def run_ledger(
         chosen = codec or cast(wire.Codec, importlib.import_module("objstore.meta.commands"))
         Path(settings.socket_path).unlink(missing_ok=True)  # of a ledger that was killed
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(core, settings.socket_path, chosen, shared))
+            runner.run(_serve(core, settings.socket_path, chosen, shared, on_ready))
     finally:
         core.close()
     if core.failure is not None:
         raise LedgerFailed(core.failure)
 
 
-async def _serve(core: LedgerCore, socket_path: str, codec: wire.Codec, shared: SharedState) -> None:
+async def _serve(
+    core: LedgerCore,
+    socket_path: str,
+    codec: wire.Codec,
+    shared: SharedState,
+    on_ready: Callable[[], None] | None,
+) -> None:
     server = LedgerServer(core, codec)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         with suppress(NotImplementedError, RuntimeError):  # not in the main thread: tests
             loop.add_signal_handler(number, server.stop)
     shared.set_index_generation(core.generation)
-    await server.serve(socket_path)
+    await server.serve(socket_path, on_ready)
 
 
 class LedgerServer:
@@ -87,13 +96,15 @@ class LedgerServer:
         self._stopping = asyncio.Event()
         self._sessions: set[_Session] = set()
 
-    async def serve(self, socket_path: str) -> None:
+    async def serve(self, socket_path: str, on_ready: Callable[[], None] | None = None) -> None:
         """Answer until `stop` is called or the ledger fails."""
         loop = asyncio.get_running_loop()
         server = await loop.create_unix_server(lambda: _Session(self), socket_path)
         logger.info(
             "ledger ready", extra={"index": self._core.index_path, "generation": self._core.generation}
         )
+        if on_ready is not None:
+            on_ready()
         try:
             while not self._stopping.is_set():
                 with suppress(TimeoutError):
