@@ -3,8 +3,8 @@
 Rows of the same method and scope are tried with most conditions first; the first whose conditions hold
 is the operation. A query parameter that could mean a subresource is never ignored: one that belongs to
 some row but not to the one found, or a bare word (`?policyx`) that nobody knows, makes the request
-unknown. Otherwise an operation this server has never heard of would be answered as a listing, or worse,
-carried out as a DELETE.
+unknown, and so does a header that chooses another row. Otherwise an operation this server has never
+heard of would be answered as a listing, or worse, carried out as a DELETE.
 """
 
 from collections import defaultdict
@@ -73,6 +73,7 @@ def _index() -> dict[tuple[str, Scope], _Rows]:
 
 _ROWS: Final = _index()
 _FLAGS: Final = frozenset(flag.partition("=")[0] for row in OPERATIONS for flag in row.query)
+_HEADERS: Final = frozenset(row.header for row in OPERATIONS if row.header is not None)
 
 
 def match(method: str, scope: Scope, query: Mapping[str, str], headers: Container[str]) -> Operation:
@@ -85,8 +86,7 @@ def match(method: str, scope: Scope, query: Mapping[str, str], headers: Containe
     if rows is not None:
         for row in rows.by_specificity if query else rows.plain:
             if _holds(row, query, headers):
-                if query:
-                    _refuse_leftovers(row, query)
+                _refuse_leftovers(row, query, headers)
                 return row
     _refuse(method, scope, query)
     raise AssertionError
@@ -100,7 +100,12 @@ def _holds(row: Operation, query: Mapping[str, str], headers: Container[str]) ->
     return row.header is None or row.header in headers
 
 
-def _refuse_leftovers(row: Operation, query: Mapping[str, str]) -> None:
+def _refuse_leftovers(row: Operation, query: Mapping[str, str], headers: Container[str]) -> None:
+    for header in _HEADERS:
+        if header in headers and header != row.header:
+            raise errors.NotImplemented(Header=header)
+    if not query:
+        return
     parameters = _READ_PARAMETERS if row.method in ("GET", "HEAD") else PARAMETERS
     own = {flag.partition("=")[0] for flag in row.query}
     for name, value in query.items():

@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
 
 from objstore import clock, metrics
 from objstore.api import render
 from objstore.api.body import Wire
 from objstore.api.pipeline import Exchange, Request, S3Door, new_request_id
 from objstore.api.render import Response
-from objstore.s3.errors import BadRequest, RequestHeaderSectionTooLarge
+from objstore.s3.errors import BadRequest, InternalError, RequestHeaderSectionTooLarge, S3Error
 
 LINE_BYTES_MAX: Final = 32 * 1024
 """Request line and each header: a presigned URL with a session token passes 8 KiB."""
@@ -419,8 +420,11 @@ class _Connection(web.RequestHandler):
     ) -> web.StreamResponse:
         """The answer to what is no HTTP request, or not one of acceptable size. The connection ends."""
         exchange = Exchange(Request(request.method, "/", ()), Wire(_Source(request), 0))
-        is_long = "too long" in str(exc).lower() or "Got more than" in str(exc)
-        error = RequestHeaderSectionTooLarge() if is_long else BadRequest()
+        error: S3Error = BadRequest()
+        if isinstance(exc, LineTooLong):
+            error = RequestHeaderSectionTooLarge()
+        elif status >= 500:
+            error = InternalError()
         exchange.code = error.code
         host_id = "objstore"
         shown = render.render_error(error, "GET", "/", exchange.request_id, host_id)
