@@ -43,6 +43,7 @@ UNNAMED_RETRY_S: Final = 60.0
 HOPELESS_EVERY: Final = 8
 """Of a blob whose shards are missing because drives are away, only each so-manieth attempt reads it."""
 SAVE_S: Final = 30.0
+COUNT_EVERY_S: Final = 3600.0
 _READABLE: Final = (DriveState.ONLINE, DriveState.READ_ONLY)
 
 
@@ -169,8 +170,9 @@ class Heal:
     find nothing to mend. When a drive vanishes, the blobs at risk are counted; when it stays away, its
     shards are made again on other drives, as far as there are any that could take them.
 
-    What it knows is in the metadata: `healed`, the drives a complete walk vouches for; `away`, those
-    that vanished, and when; and the walk under way.
+    What it knows is kept in the metadata, where `objstore heal status` reads it: `healed`, the drives a
+    complete walk vouches for; `away`, those that vanished, and when (0: made up for); `at_risk`; and the
+    walk under way.
     """
 
     name = "heal"
@@ -188,7 +190,8 @@ class Heal:
         self._is_loaded = False
         self._online: dict[str, int] = {}
         self._changed_s = clock.monotonic_s()
-        self._is_counted = False
+        self._counted_s = float("-inf")
+        self._mendable = 0
         self._saved_s = 0.0
         self.at_risk = 0
         """Blobs with shards on drives that cannot be read, or on none, when last counted."""
@@ -200,8 +203,8 @@ class Heal:
             self._is_loaded = True
         online = await self._drives()
         if online != self._online:
-            self._online, self._changed_s, self._is_counted = online, clock.monotonic_s(), False
-        if not self._is_counted:
+            self._online, self._changed_s, self._counted_s = online, clock.monotonic_s(), float("-inf")
+        if clock.monotonic_s() - self._counted_s > COUNT_EVERY_S:
             await self._count_at_risk()
         if clock.monotonic_s() - self._changed_s >= self._settings.heal_settle_s:
             await self._note_absences()
@@ -214,12 +217,17 @@ class Heal:
         return {drive.uuid: drive.number for drive in status.drives if drive.state in _READABLE}
 
     async def _count_at_risk(self) -> None:
-        count = 0
+        at_risk = mendable = 0
         async for ref in walk.blobs(self._metadata):
-            count += bool(self._store.exposure(ref).missing_shards)
-        self.at_risk, self._is_counted = count, True
-        if count:
-            log.warning("%d blobs have shards missing or on drives that are away", count)
+            exposure = self._store.exposure(ref)
+            at_risk += bool(exposure.missing_shards)
+            mendable += bool(exposure.missing_shards and exposure.is_mendable)
+        self.at_risk, self._mendable, self._counted_s = at_risk, mendable, clock.monotonic_s()
+        if at_risk:
+            log.warning("%d blobs have shards missing or on drives that are away", at_risk)
+        if at_risk != self._state.get("at_risk"):
+            self._state["at_risk"] = at_risk
+            await self._save()
 
     async def _note_absences(self) -> None:
         """Bring `healed` and `away` up to date: a drive that was away is no longer vouched for."""
@@ -238,18 +246,20 @@ class Heal:
             await self._save()
 
     async def _heal_if_due(self) -> None:
-        appeared = set(self._online) - set(self._state["healed"])
+        healed, away = self._state["healed"], self._state["away"]
+        appeared = set(self._online) - set(healed)
+        lost_before_ms = clock.now_ms() - self._settings.heal_loss_s * 1000
+        lost = {uuid for uuid, since_ms in away.items() if 0 < since_ms < lost_before_ms}
+        numbers: frozenset[int] = frozenset()
         if appeared:
             numbers = frozenset(self._online[uuid] for uuid in appeared)
-            if await self._walk_until_clean(numbers):
-                self._state = {"healed": sorted(self._online), "away": self._state["away"]}
-                await self._save()
+            healed = sorted(self._online)
+        elif lost:
+            away = away | dict.fromkeys(lost, 0)
+        elif away or not self._mendable:  # else written with a drive missing, and a crash lost the repair
             return
-        lost_before_ms = clock.now_ms() - self._settings.heal_loss_s * 1000
-        lost = {uuid for uuid, since_ms in self._state["away"].items() if 0 < since_ms < lost_before_ms}
-        if lost and await self._walk_until_clean(frozenset()):
-            away = {uuid: 0 if uuid in lost else since for uuid, since in self._state["away"].items()}
-            self._state = {"healed": self._state["healed"], "away": away}
+        if await self._walk_until_clean(numbers):
+            self._state = {"healed": healed, "away": away, "at_risk": self.at_risk}
             await self._save()
 
     async def _walk_until_clean(self, numbers: frozenset[int]) -> bool:

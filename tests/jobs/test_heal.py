@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from objstore import clock
+from objstore.jobs import walk
 from objstore.jobs.heal import UNNAMED_S, Heal, Mender, RepairQueue
 from objstore.jobs.job import JobSettings
 from objstore.meta import queries
@@ -375,3 +376,28 @@ def test_nothing_is_claimed_when_the_ledger_goes_away(advance: Advance) -> None:
     scene.metadata.fail = lambda command: None
     asyncio.run(scene.heal().run())
     assert scene.good(refs) == [6] * 3
+
+
+def test_a_degraded_write_whose_repair_was_lost_in_a_crash_is_found_after_the_restart(
+    advance: Advance,
+) -> None:
+    scene = Scene()
+    asyncio.run(scene.heal().run())
+    refs = scene.stored(5) + scene.stored(2, without=(3,))
+    asyncio.run(scene.heal().run())
+    assert scene.good(refs) == [6] * 7 and scene.queued == 0
+    assert sorted(set(scene.store.verified)) == sorted(ref.id for ref in refs[5:])
+
+
+def test_what_is_at_risk_can_be_asked_for(advance: Advance) -> None:
+    scene = Scene()
+    asyncio.run(scene.heal().run())
+    scene.stored(5)
+    scene.store.drives[0].state = DriveState.OFFLINE
+    asyncio.run(scene.heal().run())
+    state = asyncio.run(walk.load(scene.metadata.metadata, Heal.STATE))
+    assert state["at_risk"] == 5 and "uuid-0" not in state["healed"]
+    scene.store.drives[0].state = DriveState.ONLINE
+    asyncio.run(scene.heal().run())
+    state = asyncio.run(walk.load(scene.metadata.metadata, Heal.STATE))
+    assert state == {"healed": [f"uuid-{i}" for i in range(6)], "away": {}, "at_risk": 0}
