@@ -295,7 +295,7 @@ def run_ledger(order: Order) -> None:
         online = [drive for drive in drives if drive.session is not None]
         settings = LedgerSettings(
             drives=tuple(MetaDrive(drive.number, drive.path) for drive in online),
-            configured=len(drives.membership.drives),
+            deployment=tuple(sorted(drives.membership.drives)),
             copies=order.config.erasure.parity_shards + 1,
             socket_path=str(order.runtime.ledger_socket),
             index_directory=str(order.config.index_directory) if order.config.index_directory else None,

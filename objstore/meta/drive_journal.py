@@ -6,6 +6,7 @@ can no longer be trusted with the journal until it is opened again and copied to
 """
 
 import errno
+import json
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final, Self
@@ -21,7 +22,8 @@ _SMALL_RESERVE_BYTES: Final = 1 << 20
 """What is tried on a drive too full for a whole segment."""
 JOURNAL_DIRECTORY: Final = "journal"
 SNAPSHOT_DIRECTORY: Final = "snapshots"
-_IDENTITY_NAME: Final = "objstore.json"
+IDENTITY_NAME: Final = "objstore.json"
+"""Belongs to the blob store; only the drive's uuid is read here, to tell whether it is the same drive."""
 TEMPORARY_SUFFIX: Final = ".tmp"
 
 
@@ -32,7 +34,7 @@ class ForeignDrive(OSError):
 class DriveJournal:
     """The journal and snapshot directories of one drive. For one thread at a time."""
 
-    def __init__(self, drive: MetaDrive, root: int, journal: int, snapshots: int, identity: bytes) -> None:
+    def __init__(self, drive: MetaDrive, root: int, journal: int, snapshots: int, identity: str) -> None:
         self.number = drive.number
         self.drive = drive
         self.journal = journal
@@ -44,17 +46,15 @@ class DriveJournal:
         self._used = 0
 
     @classmethod
-    def open(cls, drive: MetaDrive, identity: bytes | None = None) -> Self:
+    def open(cls, drive: MetaDrive, identity: str | None = None) -> Self:
         """The drive's directories, made where absent.
 
-        `identity` is what its identity file held before (None: not seen before); nothing is made on a
-        drive where it holds something else. Raises ForeignDrive, OSError.
+        `identity` is the uuid its identity file told before (None: not seen before); nothing is made on
+        a drive where it tells another. Raises ForeignDrive, OSError.
         """
         root = durable.open_root(drive.path)
         try:
-            found = b""
-            with suppress(FileNotFoundError):
-                found = durable.read_file(root, _IDENTITY_NAME)
+            found = _uuid_of(root)
             if identity is not None and found != identity:
                 raise ForeignDrive(f"{drive.path} is not drive {drive.number} any more")
             for name in (JOURNAL_DIRECTORY, SNAPSHOT_DIRECTORY):
@@ -173,3 +173,11 @@ class DriveJournal:
                 if name.endswith(TEMPORARY_SUFFIX):
                     with suppress(FileNotFoundError):
                         durable.unlink(directory, name)
+
+
+def _uuid_of(root: int) -> str:
+    """The uuid in a drive's identity file; empty where there is no such file or it cannot be read."""
+    try:
+        return str(json.loads(durable.read_file(root, IDENTITY_NAME))["uuid"])
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return ""

@@ -43,9 +43,8 @@ class LedgerSettings:
 
     drives: tuple[MetaDrive, ...]
     """The drives that are usable now."""
-    configured: int
-    """How many drives the configuration names, with those that are away. When none is away, drives that
-    are not among `drives` have left the deployment for good."""
+    deployment: tuple[int, ...]
+    """Numbers of all drives that belong to the deployment now, with those that are away."""
     copies: int
     """m + 1: drives that hold the journal."""
     socket_path: str = ""
@@ -82,8 +81,8 @@ class Started:
     reason: str
     drives: dict[int, DriveJournal]
     """The open drives; with a journal, its own."""
-    identities: dict[int, bytes]
-    """What each drive's identity file held."""
+    identities: dict[int, str]
+    """Each drive's uuid."""
     directories: list[IndexDirectory]
     generation: int
     """A number that no earlier start had."""
@@ -138,7 +137,7 @@ class _Start:
         schema: Schema,
         crew: Crew,
         drives: dict[int, DriveJournal],
-        identities: dict[int, bytes],
+        identities: dict[int, str],
         pages: Pages,
     ) -> None:
         self.settings = settings
@@ -195,13 +194,13 @@ class _Start:
 
     @property
     def _is_complete(self) -> bool:
-        """Whether every configured drive is here."""
-        return len(self.drives) == self.settings.configured
+        """Whether every drive of the deployment is here."""
+        return set(self.drives) >= set(self.settings.deployment)
 
     def _create(self) -> Started:
         if not (self.settings.is_new and self._is_complete):
             raise JournalMissing(
-                f"no journal is found on {len(self.drives)} of {self.settings.configured} drives, "
+                f"no journal is found on {len(self.drives)} of {len(self.settings.deployment)} drives, "
                 "and they are not new"
             )
         if self.pages.roster is None and any(
@@ -259,7 +258,7 @@ class _Start:
             self._migrate()
             self._publish_snapshot(members)
             members = [number for number in members if number in self.drives]
-        everywhere = set(self.drives) if self._is_complete else {*self.drives, *found.drives}
+        everywhere = {*self.drives, *self.settings.deployment}
         next_roster = replace(
             found,
             epoch=self.epoch,
