@@ -58,21 +58,7 @@ def write(session: Session, name: ShardName, frame: Sequence[Buffer]) -> None:
         durable.make_directory(session.shards.fd, name.directory)
         durable.sync_directory(session.shards.fd)
         directory = _directory(session, name.blob_id)
-    _write(directory, name.file, frame)
-
-
-def _write(directory: Handle, file: str, frame: Sequence[Buffer]) -> None:
-    descriptor = durable.create(directory.fd, file)
-    try:
-        try:
-            durable.write(descriptor, 0, frame)
-            durable.sync(descriptor)
-        finally:
-            durable.close(descriptor)
-    except BaseException:
-        with suppress(OSError):
-            durable.unlink(directory.fd, file)
-        raise
+    durable.create_synced(directory.fd, name.file, frame)
 
 
 def sync_names(session: Session, blob_id: bytes) -> None:
@@ -87,7 +73,7 @@ def rewrite(session: Session, name: ShardName, frame: Sequence[Buffer]) -> None:
     """
     directory = _directory(session, name.blob_id)
     temporary = f"{name.file}.{urandom(4).hex()}.new"
-    _write(directory, temporary, frame)
+    durable.create_synced(directory.fd, temporary, frame)
     try:
         written = Handle(durable.open_file(directory.fd, temporary))
         durable.forget_cached(written.fd)
