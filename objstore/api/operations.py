@@ -219,3 +219,23 @@ NOT_OFFERED: Final = {
     "ListDirectoryBuckets": f"{DIRECTORY} On the wire it is ListBuckets at another endpoint.",
 }
 """Operations without a row, and why."""
+
+
+def as_markdown() -> str:
+    """The table as `docs/s3_compatibility.md` shows it."""
+    lines = ["| operation | request | offered |", "| --- | --- | --- |"]
+    for row in sorted(OPERATIONS, key=lambda row: row.name):
+        offered = "yes" if row.handler is not None else f"no: {row.reason}"
+        lines.append(f"| {row.name} | `{_request_line(row)}` | {offered} |")
+    for name, newer in sorted(SUPERSEDED.items()):
+        lines.append(f"| {name} | an older name of {newer} | |")
+    for name, reason in sorted(NOT_OFFERED.items()):
+        lines.append(f"| {name} | | no: {reason} |")
+    return "\n".join(lines) + "\n"
+
+
+def _request_line(row: Operation) -> str:
+    path = {"service": "/", "bucket": "/{bucket}", "object": "/{bucket}/{key}"}[row.scope]
+    query = "&".join(row.query)
+    header = f" + {row.header}" if row.header else ""
+    return f"{row.method} {path}{'?' if query else ''}{query}{header}"

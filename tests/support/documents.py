@@ -3,21 +3,28 @@
 from pathlib import Path
 
 from objstore import config
+from objstore.api import operations
 
 ROOT = Path(__file__).parent.parent.parent
-BEGIN = "<!-- settings: written by `make docs` -->\n"
-END = "<!-- end of settings -->\n"
 
 
 def generated() -> dict[Path, str]:
     """What each generated file should hold, by path."""
-    configuration = ROOT / "docs/configuration.md"
-    before, _, rest = configuration.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
+    configuration, compatibility = ROOT / "docs/configuration.md", ROOT / "docs/s3_compatibility.md"
     return {
         ROOT / "config/objstore.toml": config.as_toml(),
-        configuration: f"{before}{BEGIN}\n{config.as_markdown()}\n{END}{after}",
+        configuration: _filled(configuration, "settings", config.as_markdown()),
+        compatibility: _filled(compatibility, "operations", operations.as_markdown()),
     }
+
+
+def _filled(path: Path, name: str, content: str) -> str:
+    """The text of `path` with `content` between the marks called `name`."""
+    begin, end = f"<!-- {name}: written by `make docs` -->\n", f"<!-- end of {name} -->\n"
+    before, _, rest = path.read_text().partition(begin)
+    _, mark, after = rest.partition(end)
+    assert mark, f"{path} has no marks for {name}"
+    return f"{before}{begin}\n{content}\n{end}{after}"
 
 
 def main() -> None:
