@@ -244,7 +244,7 @@ class Config(BaseSettings):
         86_400.0,
         "Bytes no object refers to, left by a crash, are deleted after this long.",
         unit="seconds",
-        ge=3600,
+        ge=86_400,
     )
     scrub_cycle_days: float = _setting(
         14.0, "Every stored byte is read and verified once in this time; 0: never.", unit="days", ge=0

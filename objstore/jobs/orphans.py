@@ -2,8 +2,9 @@
 
 They are what a crash leaves between storing bytes and naming them. Code like this has lost more data
 than disks have, so:
-- Only a blob unknown to the metadata (not even as garbage) counts, older than the grace period, in two
-  scans at least SCANS_APART_S apart, and asked for once more right before it is deleted.
+- Only a blob unknown to the metadata (not even as garbage) counts, older than the grace period (no put
+  takes half as long: PUT_S_MAX), in two scans at least SCANS_APART_S apart, and asked for once more right
+  before it is deleted.
 - A scan that failed half-way counts for nothing; nor does one during which drives came or went or the
   index was replaced.
 - A pass that would delete more than `allowance` deletes nothing and says so until an operator looks:
@@ -60,8 +61,8 @@ class Orphans:
         self._shared = shared
         self._settings = settings
         self._pace = pace
-        self._suspects: dict[bytes, int] = {}
-        """Ids unknown in an earlier scan, and when that was (ms)."""
+        self._suspects: dict[bytes, float] = {}
+        """Ids unknown in an earlier scan, and when that one began (on the clock that never jumps)."""
         self._is_first = True
 
     async def run(self) -> float:
@@ -69,21 +70,21 @@ class Orphans:
         if self._is_first:
             self._is_first = False
             return self._settings.orphan_first_s
-        began_ms = clock.now_ms()
+        began_s = clock.monotonic_s()
         unknown, blob_count = await self._scan()
         seen_before = {
             blob_id: ref
             for blob_id, ref in unknown.items()
-            if began_ms - self._suspects.get(blob_id, began_ms) >= self._apart_ms()
+            if began_s - self._suspects.get(blob_id, began_s) >= self._apart_s()
         }
-        self._suspects = {blob_id: self._suspects.get(blob_id, began_ms) for blob_id in unknown}
+        self._suspects = {blob_id: self._suspects.get(blob_id, began_s) for blob_id in unknown}
         metrics.ORPHAN_BLOBS.set(len(unknown))
         if seen_before:
             await self._delete(seen_before, blob_count)
         return self._settings.orphan_every_s
 
-    def _apart_ms(self) -> int:
-        return int(min(SCANS_APART_S, self._settings.orphan_every_s / 2) * 1000)
+    def _apart_s(self) -> float:
+        return min(SCANS_APART_S, self._settings.orphan_every_s / 2)
 
     async def _scan(self) -> tuple[dict[bytes, BlobRef], int]:
         """The old blobs on the drives that the metadata does not know, and how many there are in all."""

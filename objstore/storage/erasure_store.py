@@ -24,6 +24,7 @@ from objstore.storage import locator, packs, placement, shard_files
 from objstore.storage.budget import MemoryBudget
 from objstore.storage.drive import DriveSet, Handle
 from objstore.storage.interface import (
+    PUT_S_MAX,
     BlobCorrupt,
     DriveState,
     Observe,
@@ -154,7 +155,11 @@ class ErasureBlobStore:
         self._check_open()
         if size_hint is not None and size_hint <= self._packed_bytes_max:
             return await self._put_small(source, size_hint, observe)
-        return await self._put_large(source, size_hint, observe)
+        ref = await self._put_large(source, size_hint, observe)
+        if clock.now_ms() - clock.id_ms(ref.id) > PUT_S_MAX * 1000:
+            await self.delete(ref)
+            raise StoreUnavailable(f"the put took longer than {PUT_S_MAX} s")
+        return ref
 
     async def _put_small(
         self, source: AsyncIterable[bytes | memoryview], size: int, observe: Observe | None

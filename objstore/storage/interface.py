@@ -7,9 +7,12 @@ one knows drives.
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 from objstore.model import BlobRef
+
+PUT_S_MAX: Final = 12 * 3600.0
+"""A put that takes longer fails. Whoever deletes what nothing refers to waits at least twice as long."""
 
 Observe = Callable[[memoryview], None]
 """Sees the bytes of a blob being written: each run once, in order, never two at a time; large runs in a
@@ -118,7 +121,8 @@ class BlobStore(Protocol):
         fails, or the call is cancelled, nothing refers to what was written and it is removed.
         A blob stored on fewer than all its drives is passed to the store's `on_degraded` callback.
 
-        Raises WriteQuorumLost, OutOfSpace, StoreUnavailable; whatever `source` and `observe` raise.
+        Raises WriteQuorumLost, OutOfSpace, StoreUnavailable (also after PUT_S_MAX); whatever `source` and
+        `observe` raise.
         """
         ...
 

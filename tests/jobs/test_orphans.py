@@ -18,7 +18,8 @@ DAY_S = 86_400.0
 
 
 class Scene:
-    def __init__(self, path: Path, advance: Callable[[int], None]) -> None:
+    def __init__(self, path: Path, advance: Callable[[int], None], monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(clock, "monotonic_s", lambda: clock.now_ms() / 1000)
         self.metadata = LocalMetadata()
         self.store = FakeStore()
         self.shared = shared_state(path / "state")
@@ -46,9 +47,9 @@ class Scene:
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
+def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
     with clock.held(START_MS) as advance:
-        yield Scene(tmp_path, advance)
+        yield Scene(tmp_path, advance, monkeypatch)
 
 
 def test_an_old_orphan_goes_in_the_second_scan(scene: Scene) -> None:

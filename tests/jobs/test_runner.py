@@ -140,9 +140,9 @@ def test_where_the_load_is_not_told_the_machine_counts_as_busy(tmp_path: Path, t
 
 
 def test_settings_are_those_of_the_server() -> None:
-    config = Config(garbage_grace_s=5, orphan_grace_s=7200, scrub_cycle_days=2)
+    config = Config(garbage_grace_s=5, orphan_grace_s=90_000, scrub_cycle_days=2)
     settings = JobSettings.of(config)
-    assert (settings.garbage_grace_s, settings.orphan_grace_s, settings.scrub_cycle_s) == (5, 7200, 172800)
+    assert (settings.garbage_grace_s, settings.orphan_grace_s, settings.scrub_cycle_s) == (5, 90_000, 172_800)
 
 
 def test_all_jobs_together_delete_repair_and_heal(tmp_path: Path) -> None:
