@@ -91,6 +91,8 @@ class Layout:
         Empty parts are left out; a range beyond the end is cut.
         """
         start, end = 0, offset + length
+        if length <= 0:
+            return
         for run in self.runs:
             run_end = start + run.count * run.size
             if run.size and run_end > offset and start < end:

@@ -1,6 +1,6 @@
 """Layouts of completed uploads against the plainest arithmetic."""
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from objstore.meta.layout import Layout, Piece, Run
@@ -31,6 +31,7 @@ def test_a_layout_comes_back_as_it_was_packed(parts: list[tuple[int, int]]) -> N
 
 
 @given(parts_lists, st.integers(0, 70), st.integers(0, 70))
+@example([(1, 5)], 1, 0)
 def test_pieces_are_the_bytes_asked_for(parts: list[tuple[int, int]], offset: int, length: int) -> None:
     every = [(number, index) for number, size in parts for index in range(size)]
     pieces = list(Layout.of(parts).pieces(offset, length))
