@@ -33,7 +33,8 @@ def _refusing(function: Callable[P, R]) -> Callable[P, R]:
     @wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         from objstore.deployment import DeploymentError
-        from objstore.iam.users import RootKeyTaken, UserInvalid
+        from objstore.iam.keys import UserInvalid
+        from objstore.iam.users import RootKeyTaken
         from objstore.meta.interface import MetadataError, Refusal
         from objstore.storage.drive import DriveError
 
@@ -116,11 +117,16 @@ def serve(drives: tuple[str, ...], config_path: Path | None, **flags: Any) -> No
 @main.command()
 @_drives_options
 def check(config: Config) -> None:
-    """Verify the metadata of a stopped server, and rebuild the index where it is missing or damaged."""
+    """Verify the metadata; of a stopped server, mend the journal and rebuild the index where it is damaged.
+
+    Exit status 1 when something is wrong that was not mended.
+    """
     from objstore.upkeep import check as check_metadata
 
-    for line in check_metadata(config):
+    lines, is_well = _run(check_metadata(config))
+    for line in lines:
         click.echo(line)
+    sys.exit(0 if is_well else 1)
 
 
 @main.command()
@@ -173,7 +179,7 @@ def user_add(
     config: Config,
 ) -> None:
     """Add the user NAME with an access key, whose secret is shown this once."""
-    from objstore.iam.users import issue
+    from objstore.iam.keys import issue
     from objstore.upkeep import metadata_and_users
 
     issued = issue(access_key, secret_key_file.read().strip() if secret_key_file else None)
@@ -271,7 +277,7 @@ def key() -> None:
 @_drives_options
 def key_add(name: str, access_key: str | None, secret_key_file: Any, as_json: bool, config: Config) -> None:
     """Give the user NAME a further access key, whose secret is shown this once."""
-    from objstore.iam.users import issue
+    from objstore.iam.keys import issue
     from objstore.upkeep import metadata_and_users
 
     issued = issue(access_key, secret_key_file.read().strip() if secret_key_file else None)

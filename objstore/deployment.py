@@ -15,8 +15,8 @@ from typing import Any, Final
 
 from objstore import durable
 from objstore.config import DEFAULT_DRIVES, Config
+from objstore.iam.keys import Issued, issue
 from objstore.iam.sealing import Sealer
-from objstore.iam.users import Issued, issue
 from objstore.storage.drive import DriveSet
 from objstore.storage.identity import IDENTITY_FILE
 from objstore.supervisor import Runtime
@@ -79,10 +79,10 @@ def holds_facts(drives: Sequence[Path]) -> bool:
 
 
 def holds_bytes(drives: Sequence[Path]) -> bool:
-    """Whether any blob, or any trace of old metadata but the journal, lies on these drives."""
+    """Whether any blob lies on these drives."""
     shards = (drive / "shards" / name for drive in drives for name in _entries(drive / "shards"))
-    others = (drive / name for drive in drives for name in ("packs", "snapshots"))
-    return any(_entries(directory) for directory in (*others, *shards))
+    packs = (drive / "packs" for drive in drives)
+    return any(_entries(directory) for directory in (*packs, *shards))
 
 
 def _entries(directory: Path) -> list[str]:

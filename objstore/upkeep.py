@@ -14,8 +14,9 @@ from objstore.deployment import DeploymentError
 from objstore.iam.users import Users
 from objstore.jobs import walk
 from objstore.jobs.heal import Heal
-from objstore.meta import queries
+from objstore.meta import invariants, queries
 from objstore.meta.client import Metadata
+from objstore.meta.interface import Database
 from objstore.shared_state import SharedState
 from objstore.storage.drive import add_drive, open_drives, replace_drive
 from objstore.storage.interface import DriveState, DriveStatus
@@ -49,7 +50,8 @@ async def metadata_and_users(config: Config) -> AsyncIterator[tuple[Metadata, Us
     try:
         sealer = deployment.read_sealer(config, usable_directories(drives))
         with RuntimeDirectory() as owner:
-            async with _temporary_ledger(owner.runtime, order_document(config, directories, sealer)):
+            quiet = config.model_copy(update={"log_level": "warning", "log_format": "text"})
+            async with _temporary_ledger(owner.runtime, order_document(quiet, directories, sealer)):
                 metadata = await Metadata.connect(
                     str(owner.runtime.ledger_socket), SharedState(owner.runtime.state)
                 )
@@ -78,6 +80,37 @@ async def _temporary_ledger(runtime: Runtime, document: dict[str, Any]) -> Async
         with suppress(ProcessLookupError):
             process.terminate()
         await process.wait()
+
+
+async def check(config: Config) -> tuple[list[str], bool]:
+    """What there is to say about the metadata, and whether all is well.
+
+    A ledger verifies journal and snapshots as it starts, mends what can be mended, and rebuilds an index
+    that is missing or damaged; here the index's own structure and the invariants between its rows are
+    looked at, too. Raises DeploymentError, DriveError, MetadataError.
+    """
+    async with metadata_and_users(config) as (metadata, _):
+        status = await metadata.ledger_status()
+        damaged = await metadata.read(_quick_check)
+        broken = [] if damaged else await metadata.read(invariants.violations)
+        counts = await metadata.read(queries.counts)
+    lines = [
+        f"index:    {status['index_path']}",
+        f"journal:  {status['sequence']} commits, on drives {', '.join(map(str, status['members']))}",
+        f"facts:    {counts.buckets} buckets, {counts.users} users, {counts.uploads} uploads under way, "
+        f"{counts.repairs} repairs waiting",
+        *(f"not written: {reason}" for reason in [status["reason"]] if reason),
+        *(f"drive {number} has left the journal: {why}" for number, why in status["failed_drives"].items()),
+        *damaged,
+        *broken,
+    ]
+    is_well = status["is_writable"] and not damaged and not broken
+    return [*lines, "all is well" if is_well else "NOT well"], is_well
+
+
+def _quick_check(db: Database) -> list[str]:
+    found = [str(row[0]) for row in db.rows("PRAGMA quick_check(10)")]
+    return [] if found == ["ok"] else [f"index damaged: {line}" for line in found]
 
 
 # Drives

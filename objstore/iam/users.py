@@ -2,12 +2,10 @@
 
 import re
 import secrets
-from base64 import b32encode
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from objstore.config import ACCESS_KEY_PATTERN, ACCESS_KEY_RULE, SECRET_LENGTH_MIN
+from objstore.iam.keys import Issued, UserInvalid
 from objstore.iam.sealing import SealBroken, Sealer
 from objstore.meta import commands, queries
 from objstore.meta.interface import UserMissing
@@ -21,12 +19,7 @@ _NAME: Final = re.compile(r"[A-Za-z0-9+=,.@_-]{1,64}")
 _USER_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _EMAIL: Final = re.compile(r"[^@\s]{1,64}@[^@\s]{1,190}")
 DISPLAY_NAME_MAX: Final = 256
-SECRET_LENGTH_MAX: Final = 128
 USERS_MAX: Final = 100_000
-
-
-class UserInvalid(Exception):
-    """A property of a user or key is not allowed; the message names it and what is allowed."""
 
 
 class RootKeyTaken(Exception):
@@ -45,36 +38,9 @@ class MetadataClient(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Issued:
-    """An access key with its secret, which is shown this once."""
-
-    access_key: str
-    secret_key: str
-
-
 def new_user_id() -> str:
     """A canonical id: 64 hexadecimal digits, random."""
     return secrets.token_hex(32)
-
-
-def new_access_key() -> str:
-    """20 characters, capital letters and digits 2-7: 96 random bits and a bit."""
-    return b32encode(secrets.token_bytes(13)).decode()[:20]
-
-
-def new_secret_key() -> str:
-    """40 characters that need no quoting in a shell or a URL: 240 random bits."""
-    return secrets.token_urlsafe(30)
-
-
-def issue(access_key: str | None = None, secret_key: str | None = None) -> Issued:
-    """An access key and its secret, chosen or generated. Raises UserInvalid."""
-    if access_key is not None and not ACCESS_KEY_PATTERN.fullmatch(access_key):
-        raise UserInvalid(f"access key: {access_key!r} is not allowed; {ACCESS_KEY_RULE}")
-    if secret_key is not None and not SECRET_LENGTH_MIN <= len(secret_key) <= SECRET_LENGTH_MAX:
-        raise UserInvalid(f"secret key: {SECRET_LENGTH_MIN} to {SECRET_LENGTH_MAX} characters are allowed")
-    return Issued(access_key or new_access_key(), secret_key or new_secret_key())
 
 
 class Users:
@@ -170,12 +136,6 @@ class Users:
         await self._metadata.write(commands.SetState(name=_ROOT_KEY_STATE, value=access_key.encode()))
 
     async def _put_key(self, user: User, issued: Issued, *, replaces: bool) -> None:
-        if not ACCESS_KEY_PATTERN.fullmatch(issued.access_key):
-            raise UserInvalid(f"access key: {issued.access_key!r} is not allowed; {ACCESS_KEY_RULE}")
-        if not SECRET_LENGTH_MIN <= len(issued.secret_key) <= SECRET_LENGTH_MAX:
-            raise UserInvalid(
-                f"secret key: {SECRET_LENGTH_MIN} to {SECRET_LENGTH_MAX} characters are allowed"
-            )
         await self._metadata.write(
             commands.PutAccessKey(
                 access_key=issued.access_key,
