@@ -44,6 +44,8 @@ FAILED_START_PAUSE_MAX_S: Final = 5.0
 STOP_MARGIN_S: Final = 5.0
 """A child that has not ended so long after its own bound is killed."""
 LEDGER_STOP_S: Final = 10.0
+PREPARE_WAIT_S: Final = 5.0
+"""How long workers wait for root's rows; without a quorum of journals they start all the same, to read."""
 BACKLOG: Final = 4096
 METRICS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 _PR_SET_PDEATHSIG: Final = 1
@@ -260,6 +262,7 @@ class Supervisor:
             for number, sock in enumerate(sockets)
         ]
         self._jobs = Child("jobs", "_jobs", document)
+        self._prepared = asyncio.Event()
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
 
@@ -295,6 +298,7 @@ class Supervisor:
     ) -> None:
         await self._ledger.ready.wait()
         await prepare()
+        self._prepared.set()
         for child in self._children:
             await child.ready.wait()
         announce()
@@ -310,6 +314,11 @@ class Supervisor:
             _signal(child, signal.SIGHUP)
 
     async def _keep(self, child: Child) -> None:
+        if child is not self._ledger:  # so that the first request finds root's key; reads work without
+            waits = [asyncio.ensure_future(event.wait()) for event in (self._prepared, self._stop)]
+            await asyncio.wait(waits, timeout=PREPARE_WAIT_S, return_when=asyncio.FIRST_COMPLETED)
+            for wait in waits:
+                wait.cancel()
         while not self._stop.is_set():
             ending = await self._live(child)
             if self._stop.is_set():
