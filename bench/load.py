@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 from urllib.parse import quote
 
 import uvloop
@@ -93,14 +94,14 @@ class _Connection(asyncio.BufferedProtocol):
         self.view = memoryview(self.buffer)
         self.filled = 0
         self.missing = -1
+        self.is_head = False
         self.status = 0
         self.body_bytes = 0
         self.done: asyncio.Future[int] | None = None
         self.transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's are none of asyncio's classes
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self.view[self.filled :]
@@ -114,7 +115,7 @@ class _Connection(asyncio.BufferedProtocol):
             head = bytes(self.view[:end]).lower()
             self.status = int(head[9:12])
             at = head.find(b"content-length:")
-            length = int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
+            length = int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 and not self.is_head else 0
             self.body_bytes = length
             self.missing = length - (self.filled - end - 4)
             self.filled = 0
@@ -132,6 +133,7 @@ class _Connection(asyncio.BufferedProtocol):
 
     async def exchange(self, request: Request) -> int:
         self.done = asyncio.get_running_loop().create_future()
+        self.is_head = request.head.startswith(b"HEAD")
         if len(request.body) <= 65536:
             self.transport.write(request.head + request.body)
         else:
