@@ -187,6 +187,7 @@ async def _work(order: Order) -> None:
     )
     limits = Limits(config.connections_max, config.idle_timeout_s, config.stall_timeout_s)
     server = HttpServer(door, limits, health_pages(metadata, store))
+    await order.runtime.wait_prepared()
     assert order.listen_descriptor is not None
     server.start(socket.socket(fileno=order.listen_descriptor), tls_context(config))
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reload_certificate, config, server)

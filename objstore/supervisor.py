@@ -45,7 +45,8 @@ STOP_MARGIN_S: Final = 5.0
 """A child that has not ended so long after its own bound is killed."""
 LEDGER_STOP_S: Final = 10.0
 PREPARE_WAIT_S: Final = 5.0
-"""How long workers wait for root's rows; without a quorum of journals they start all the same, to read."""
+"""How long workers wait for root's rows; without a quorum of journals they serve all the same, to read."""
+PREPARE_POLL_S: Final = 0.01
 BACKLOG: Final = 4096
 METRICS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 _PR_SET_PDEATHSIG: Final = 1
@@ -79,6 +80,17 @@ class Runtime:
     def lock(self) -> Path:
         """Locked by the supervisor: a directory whose lock is free is left over and may be removed."""
         return self.path / "lock"
+
+    @property
+    def prepared(self) -> Path:
+        """Exists once root's key is stored: from then on requests find it."""
+        return self.path / "prepared"
+
+    async def wait_prepared(self) -> None:
+        """Wait for that, but not for ever."""
+        deadline_s = clock.monotonic_s() + PREPARE_WAIT_S
+        while not self.prepared.exists() and clock.monotonic_s() < deadline_s:
+            await asyncio.sleep(PREPARE_POLL_S)
 
     @property
     def is_alive(self) -> bool:
@@ -262,7 +274,6 @@ class Supervisor:
             for number, sock in enumerate(sockets)
         ]
         self._jobs = Child("jobs", "_jobs", document)
-        self._prepared = asyncio.Event()
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
 
@@ -298,7 +309,7 @@ class Supervisor:
     ) -> None:
         await self._ledger.ready.wait()
         await prepare()
-        self._prepared.set()
+        self._runtime.prepared.touch()
         for child in self._children:
             await child.ready.wait()
         announce()
@@ -314,11 +325,6 @@ class Supervisor:
             _signal(child, signal.SIGHUP)
 
     async def _keep(self, child: Child) -> None:
-        if child is not self._ledger:  # so that the first request finds root's key; reads work without
-            waits = [asyncio.ensure_future(event.wait()) for event in (self._prepared, self._stop)]
-            await asyncio.wait(waits, timeout=PREPARE_WAIT_S, return_when=asyncio.FIRST_COMPLETED)
-            for wait in waits:
-                wait.cancel()
         while not self._stop.is_set():
             ending = await self._live(child)
             if self._stop.is_set():
