@@ -186,8 +186,7 @@ def user_add(
 
     async def add() -> dict[str, str]:
         async with metadata_and_users(config) as (_, users):
-            made = await users.add(name, user_id=user_id, display_name=display_name, email=email)
-            await users.add_key(name, issued)
+            made = await users.add(name, issued, user_id=user_id, display_name=display_name, email=email)
         return {
             "id": made.id,
             "name": made.name,

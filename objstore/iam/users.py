@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 from objstore.iam.keys import Issued, UserInvalid
 from objstore.iam.sealing import SealBroken, Sealer
 from objstore.meta import commands, queries
-from objstore.meta.interface import UserMissing
+from objstore.meta.interface import Refusal, UserMissing
 from objstore.model import AccessKey, User
 
 ROOT_NAME: Final = "root"
@@ -53,12 +53,16 @@ class Users:
     async def add(
         self,
         name: str,
+        issued: Issued,
         *,
         user_id: str | None = None,
         display_name: str | None = None,
         email: str | None = None,
     ) -> User:
-        """A new user. Raises UserInvalid, UserExists (name, id or e-mail is taken)."""
+        """A new user with a first access key.
+
+        Raises UserInvalid, UserExists (name, id or e-mail is taken), KeyExists; then there is no such user.
+        """
         user_id = user_id or new_user_id()
         display_name = name if display_name is None else display_name
         _check("name", name, _NAME, "1 to 64 letters, digits and +=,.@_- are")
@@ -72,6 +76,11 @@ class Users:
         user: User = await self._metadata.write(
             commands.PutUser(id=user_id, name=name, display_name=display_name, email=email or "")
         )
+        try:
+            await self._put_key(user, issued, replaces=False)
+        except Refusal:
+            await self._metadata.write(commands.RemoveUser(user_id=user.id))
+            raise
         return user
 
     async def by_name(self, name: str) -> User:
