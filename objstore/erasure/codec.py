@@ -79,11 +79,12 @@ class Codec:
         """The engine that runs the code: "isal" or "zfec"."""
         return self._engine.name
 
-    def encode(self, chunk: Buffer) -> list[Buffer]:
+    def encode(self, chunk: Buffer, parity_buffer: bytearray | None = None) -> list[Buffer]:
         """All shards of a chunk (at least 1 byte), each of ceil(len(chunk) / k) bytes.
 
         Data shards are views of `chunk`, except those that reach past its end, which are padded copies;
-        parity shards are views of one buffer. So the chunk must stay unchanged while they are used.
+        parity shards are views of one buffer: `parity_buffer`, if it is given and large enough for all of
+        them. So both must stay unchanged while the shards are used.
         """
         view = memoryview(chunk).cast("B")
         if not view:
@@ -99,7 +100,9 @@ class Codec:
             rest = len(view) - whole * length
             tail[:rest] = view[whole * length :]
             data += _split(tail, length)
-        parity = _split(bytearray(parity_count * length), length)
+        if parity_buffer is None or len(parity_buffer) < parity_count * length:
+            parity_buffer = bytearray(parity_count * length)
+        parity = _split(memoryview(parity_buffer)[: parity_count * length], length)
         if parity:
             self._engine.encode(data, parity, length)
         return [*data, *parity]
@@ -299,7 +302,7 @@ def _engine(data_shards: int, total_shards: int, name: EngineName | None) -> _En
         return _ZfecEngine(data_shards, total_shards)
 
 
-def _split(buffer: bytearray, length: int) -> list[memoryview]:
+def _split(buffer: bytearray | memoryview, length: int) -> list[memoryview]:
     view = memoryview(buffer)
     return [view[start : start + length] for start in range(0, len(buffer), length)]
 

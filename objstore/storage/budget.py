@@ -1,8 +1,15 @@
-"""One bound, in bytes, for all bodies a process holds; past it, callers wait and so do their clients."""
+"""One bound, in bytes, for all bodies a process holds; past it, callers wait and so do their clients.
+
+And the buffers themselves, used over and over: memory touched for the first time costs more CPU than
+all that is done with it here (8 µs a page on a virtual machine, against 0.1 for copying it).
+"""
 
 import asyncio
 from collections import deque
 from contextlib import suppress
+from typing import Final
+
+BUFFER_BYTES_MIN: Final = 1 << 20
 
 
 class MemoryBudget:
@@ -56,3 +63,28 @@ class MemoryBudget:
             if not future.cancelled():
                 self.free_bytes -= wanted
                 future.set_result(None)
+
+
+class BufferPool:
+    """Buffers of powers of two, kept when given back as long as they are few. One event loop."""
+
+    def __init__(self, kept_bytes_max: int) -> None:
+        self._kept_bytes_max = kept_bytes_max
+        self._kept_bytes = 0
+        self._kept: dict[int, list[bytearray]] = {}
+
+    def take(self, length: int) -> bytearray:
+        """A buffer of at least `length` bytes, with whatever was in it."""
+        size = max(BUFFER_BYTES_MIN, 1 << (length - 1).bit_length())
+        kept = self._kept.get(size)
+        if kept:
+            self._kept_bytes -= size
+            return kept.pop()
+        return bytearray(size)
+
+    def give(self, buffer: bytearray) -> None:
+        """Give a buffer back; nobody, no thread either, may use it any more."""
+        size = len(buffer)
+        if self._kept_bytes + size <= self._kept_bytes_max:
+            self._kept.setdefault(size, []).append(buffer)
+            self._kept_bytes += size

@@ -21,7 +21,7 @@ from objstore.erasure.codec import Codec, EngineName
 from objstore.erasure.geometry import shard_bytes
 from objstore.model import BlobRef
 from objstore.storage import locator, packs, placement, shard_files
-from objstore.storage.budget import MemoryBudget
+from objstore.storage.budget import BufferPool, MemoryBudget
 from objstore.storage.drive import DriveSet, Handle
 from objstore.storage.interface import (
     PUT_S_MAX,
@@ -87,6 +87,7 @@ class ErasureBlobStore:
         self.data_shards = data_shards
         self.total_shards = data_shards + parity_shards
         self.budget = MemoryBudget(memory_bytes)
+        self._buffers = BufferPool(memory_bytes // 2)
         self._engine = engine
         self._chunk_bytes = chunk_bytes
         self._packed_bytes_max = min(data_shards * PACKED_SHARD_BYTES_MAX, chunk_bytes)
@@ -234,33 +235,37 @@ class ErasureBlobStore:
     ) -> BlobRef:
         chunk_size = self._chunk_size(size_hint)
         charge = chunk_size * self.total_shards // self.data_shards
-        charged = 0
         write: FilesWrite | None = None
         storing: asyncio.Task[None] | None = None
+        await self.budget.take(charge)
+        charged = charge
+        buffer = self._buffers.take(chunk_size)
+        other = bytearray()
+        """The second buffer: empty, then being stored while the first one is filled."""
         try:
-            await self.budget.take(charge)
-            charged += charge
             filler = Filler(source, size_hint)
-            buffer, stored = bytearray(chunk_size), bytearray()
-            while filled := await filler.fill(buffer, storing):
+            while filled := await filler.fill(memoryview(buffer)[:chunk_size], storing):
                 if write is None:
                     if filler.is_done and filled <= self._packed_bytes_max:
                         return await self._put_packed(memoryview(buffer)[:filled], observe)
                     write = self._files_write(size_hint or 0, chunk_size)
                 if storing is not None:
                     await asyncio.shield(storing)
+                    if write.has_stragglers:
+                        other = self._buffers.take(chunk_size)
                 storing = asyncio.create_task(write.chunk(memoryview(buffer)[:filled], observe))
                 if filler.is_done:
                     break
-                if not stored and self.budget.try_take(charge):
+                if not other and self.budget.try_take(charge):
                     charged += charge
-                    stored = bytearray(chunk_size)
-                elif not stored:  # no memory to read ahead: one chunk after the other
+                    other = self._buffers.take(chunk_size)
+                if other:
+                    buffer, other = other, buffer
+                else:  # no memory to read ahead: one chunk after the other
                     await asyncio.shield(storing)
-                    stored, storing = buffer, None
-                if write.has_stragglers:
-                    stored = bytearray(chunk_size)
-                buffer, stored = stored, (buffer if storing is not None else bytearray())
+                    storing = None
+                    if write.has_stragglers:
+                        buffer = self._buffers.take(chunk_size)
             if write is None:
                 raise ValueError("a blob has at least one byte")
             if storing is not None:
@@ -270,11 +275,14 @@ class ErasureBlobStore:
             if write is not None:
                 cleaning = self._in_background(self._discard(write, storing, charged))
                 charged = 0
+                buffer = other = bytearray()  # threads may still read them
                 if not isinstance(exc, asyncio.CancelledError):
                     await asyncio.shield(cleaning)
             raise
         finally:
             self.budget.give(charged)
+            if write is None or not write.has_stragglers:
+                self._give_buffers(buffer, other)
         if write.has_strays:
             self._in_background(self._discard(write, None, 0))
         ref = BlobRef(write.blob_id, write.size, layout.pack())
@@ -283,11 +291,16 @@ class ErasureBlobStore:
             self._report(ref, f"stored on {fewest} drives of {layout.total_shards}")
         return ref
 
+    def _give_buffers(self, *buffers: bytearray) -> None:
+        for buffer in buffers:
+            if buffer:
+                self._buffers.give(buffer)
+
     def _files_write(self, blob_size: int, chunk_size: int) -> FilesWrite:
         blob_id = clock.new_id()
         codec = self.codec(self.data_shards, self.total_shards)
         chosen, spares = self._choose(blob_id, codec)
-        return FilesWrite(self.drives, codec, blob_id, blob_size, chunk_size, chosen, spares)
+        return FilesWrite(self.drives, codec, blob_id, blob_size, chunk_size, chosen, spares, self._buffers)
 
     def _chunk_size(self, size_hint: int | None) -> int:
         """The configured size, or less for small blobs and when memory gets scarce."""

@@ -16,7 +16,9 @@ from objstore.blocking import PoolFull
 from objstore.durable import Buffer
 from objstore.erasure import frame
 from objstore.erasure.codec import Codec
+from objstore.erasure.geometry import shard_bytes
 from objstore.storage import shard_files
+from objstore.storage.budget import BufferPool
 from objstore.storage.drive import FULL_ERRNOS, DriveGone, DriveSet
 from objstore.storage.interface import Observe, OutOfSpace, StorageError, WriteQuorumLost
 from objstore.storage.locator import NO_DRIVE, NOWHERE, Files, Packed, Place, joined
@@ -44,8 +46,15 @@ def write_quorum(data_shards: int, total_shards: int) -> int:
     return data_shards if parity_shards == 1 else data_shards + 1
 
 
-def frames_of(codec: Codec, blob_id: bytes, blob_size: int, chunk: int, data: Buffer) -> list[Frame]:
-    """The frames of all shards of a chunk. `data` must not change while they are used."""
+def frames_of(
+    codec: Codec,
+    blob_id: bytes,
+    blob_size: int,
+    chunk: int,
+    data: Buffer,
+    parity_buffer: bytearray | None = None,
+) -> list[Frame]:
+    """The frames of all shards of a chunk. `data` and `parity_buffer` must not change while they are used."""
     checksum = frame.chunk_checksum(data)
     chunk_bytes = len(data)
     return [
@@ -60,7 +69,7 @@ def frames_of(codec: Codec, blob_id: bytes, blob_size: int, chunk: int, data: Bu
             chunk_checksum=checksum,
             payload=payload,
         )
-        for shard, payload in enumerate(codec.encode(data))
+        for shard, payload in enumerate(codec.encode(data, parity_buffer))
     ]
 
 
@@ -173,20 +182,19 @@ class Filler:
         self._size = size
         self._received = 0
 
-    async def fill(self, buffer: bytearray, meanwhile: "asyncio.Task[None] | None") -> int:
-        """How many bytes were put into `buffer`: all it takes, or what was left.
+    async def fill(self, view: memoryview, meanwhile: "asyncio.Task[None] | None") -> int:
+        """How many bytes were put into `view`: all it takes, or what was left.
 
         Raises what the source raises, what the task `meanwhile` raises in the meantime, and ValueError
         when the source has another size than was told.
         """
-        view = memoryview(buffer)
         filled = 0
         while not self.is_done:
-            length = min(len(self._rest), len(buffer) - filled)
+            length = min(len(self._rest), len(view) - filled)
             view[filled : filled + length] = self._rest[:length]
             self._rest = self._rest[length:]
             filled += length
-            if self._rest or (filled == len(buffer) and self._received != self._size):
+            if self._rest or (filled == len(view) and self._received != self._size):
                 break
             piece = await anext(self._pieces, None)
             if piece is None:
@@ -225,6 +233,7 @@ class FilesWrite:
         chunk_size: int,
         chosen: Sequence[int],
         spares: Sequence[int],
+        buffers: BufferPool,
     ) -> None:
         """`blob_size` is 0 when not known yet. Shard i goes to chosen[i]."""
         self.blob_id = blob_id
@@ -242,6 +251,9 @@ class FilesWrite:
         self._written: dict[int, list[tuple[int, int]]] = {}
         self._late: set[asyncio.Task[int]] = set()
         self._error: OSError | None = None
+        self._buffers = buffers
+        parity_shards = codec.total_shards - codec.data_shards
+        self._parity = buffers.take(max(1, parity_shards * shard_bytes(chunk_size, codec.data_shards)))
 
     async def chunk(self, data: memoryview, observe: Observe | None) -> None:
         """Code and store the next chunk, and show it to `observe`; `data` must not change meanwhile.
@@ -260,7 +272,9 @@ class FilesWrite:
         self.size += len(data)
 
     async def _store(self, index: int, data: memoryview) -> None:
-        frames = await blocking.run(frames_of, self._codec, self.blob_id, self._blob_size, index, data)
+        frames = await blocking.run(
+            frames_of, self._codec, self.blob_id, self._blob_size, index, data, self._parity
+        )
         tasks = {
             asyncio.ensure_future(self._store_shard(index, shard, number, frames[shard])): shard
             for shard, number in enumerate(self._current)
@@ -309,6 +323,7 @@ class FilesWrite:
     def _leave_behind(self, task: "asyncio.Task[int]", shard: int, waited_s: float) -> None:
         number, self._current[shard] = self._current[shard], NO_DRIVE
         self.has_stragglers = True
+        self._parity = bytearray()
         self._late.add(task)
         drive = self._drives.by_number(number)
         if drive is not None and waited_s > HANG_S:
@@ -333,7 +348,13 @@ class FilesWrite:
         if fewest < self._quorum:
             raise quorum_error(fewest, self._quorum, self._error)
         self._remove_strays(rows)
+        self._give_buffer_back()
         return Files(self._codec.data_shards, self._codec.total_shards, self._chunk_size, runs)
+
+    def _give_buffer_back(self) -> None:
+        if self._parity:
+            self._buffers.give(self._parity)
+            self._parity = bytearray()
 
     async def _sync_names(self, number: int) -> bool:
         drive = self._drives.by_number(number)
@@ -363,6 +384,7 @@ class FilesWrite:
         """Remove what was written (after `finish`: only strays), once no thread writes any more."""
         if self._late:
             await asyncio.wait(self._late)
+        self._give_buffer_back()
         for number, shards in self._written.items():
             drive = self._drives.by_number(number)
             if drive is not None and shards:
