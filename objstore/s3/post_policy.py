@@ -22,7 +22,6 @@ CONDITIONS_MAX: Final = 200
 _UNCOVERED: Final = frozenset({"awsaccesskeyid", "file", "policy", "signature", "x-amz-signature"})
 """Fields that the signature covers itself, or that are the upload."""
 _IGNORED_PREFIX: Final = "x-ignore-"
-_NAME_IN_POLICY: Final = {"redirect": "success_action_redirect"}
 _EXPIRATION: Final = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?Z", re.ASCII)
 _LENGTH_MAX: Final = 2**63
 
@@ -139,7 +138,7 @@ def _operator(entry: list[Any]) -> str:
 def _exact(name: str, value: object) -> _Condition:
     if not isinstance(value, str):
         raise _invalid_condition()
-    return _Condition("eq", _field_name(name), value)
+    return _Condition("eq", name.lower(), value)
 
 
 def _matching(entry: list[Any]) -> _Condition:
@@ -147,12 +146,7 @@ def _matching(entry: list[Any]) -> _Condition:
     is_known = operator in ("eq", "starts-with")
     if not is_known or not isinstance(field, str) or not field.startswith("$") or not isinstance(value, str):
         raise _invalid_condition()
-    return _Condition(operator, _field_name(field[1:]), value)
-
-
-def _field_name(name: str) -> str:
-    name = name.lower()
-    return _NAME_IN_POLICY.get(name, name)
+    return _Condition(operator, field[1:].lower(), value)
 
 
 def _length(value: object) -> int:

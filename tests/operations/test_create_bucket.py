@@ -1,0 +1,97 @@
+"""CreateBucket."""
+
+import pytest
+
+from tests.operations.refusals import refused
+
+
+def test_a_bucket_is_created_and_can_be_used_at_once(s3, bucket_name):
+    answer = s3.create_bucket(Bucket=bucket_name)
+    assert answer["Location"] == f"/{bucket_name}"
+    assert answer["ResponseMetadata"]["HTTPStatusCode"] == 200
+    for _ in range(10):  # by whichever worker
+        s3.put_object(Bucket=bucket_name, Key="key", Body=b"body")
+        assert s3.list_objects_v2(Bucket=bucket_name)["KeyCount"] == 1
+
+
+def test_creating_ones_own_bucket_again_in_us_east_1_changes_nothing(s3, bucket):
+    s3.put_object(Bucket=bucket, Key="key", Body=b"body")
+    s3.create_bucket(Bucket=bucket)
+    assert s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 1
+
+
+def test_creating_ones_own_bucket_again_as_another_one_is_refused(s3, bucket):
+    assert refused(s3.create_bucket, Bucket=bucket, ObjectLockEnabledForBucket=True) == (
+        409,
+        "BucketAlreadyOwnedByYou",
+    )
+
+
+def test_a_name_that_another_owner_has_is_refused(s3, other, bucket):
+    assert refused(other.create_bucket, Bucket=bucket) == (409, "BucketAlreadyExists")
+
+
+@pytest.mark.parametrize(
+    "name", ["ab", "a" * 64, "Upper", "under_score", "a..b", "-ab", "192.168.1.1", "xn--a", "a-s3alias"]
+)
+def test_names_no_bucket_may_have(s3, name):
+    assert refused(s3.create_bucket, Bucket=name) == (400, "InvalidBucketName")
+
+
+@pytest.mark.parametrize("constraint", ["mars-north-1", "no such place", "us east"])
+def test_locations_this_server_has_nothing_in_are_refused(s3, bucket_name, constraint):
+    status, code = refused(
+        s3.create_bucket,
+        Bucket=bucket_name,
+        CreateBucketConfiguration={"LocationConstraint": constraint},
+    )
+    assert status == 400
+    assert code in ("IllegalLocationConstraintException", "InvalidLocationConstraint")
+    assert refused(s3.head_bucket, Bucket=bucket_name)[0] == 404
+
+
+def test_anonymous_callers_create_nothing(anonymous, s3, bucket_name):
+    assert refused(anonymous.create_bucket, Bucket=bucket_name) == (403, "AccessDenied")
+    assert refused(s3.head_bucket, Bucket=bucket_name)[0] == 404
+
+
+@pytest.mark.parametrize("acl", ["private", "public-read", "public-read-write", "authenticated-read"])
+def test_canned_acls_are_accepted(s3, bucket_name, acl):
+    s3.create_bucket(Bucket=bucket_name, ACL=acl, ObjectOwnership="ObjectWriter")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (
+            {"ACL": "public-read", "ObjectOwnership": "BucketOwnerEnforced"},
+            (400, "InvalidBucketAclWithObjectOwnership"),
+        ),
+        ({"ACL": "everyone"}, (400, "InvalidArgument")),
+        ({"ObjectOwnership": "Nobody"}, (400, "InvalidArgument")),
+        ({"GrantRead": 'id="a"'}, (400, "AccessControlListNotSupported")),
+        ({"CreateBucketConfiguration": {"Tags": [{"Key": "a", "Value": "b"}]}}, (501, "NotImplemented")),
+        (
+            {"CreateBucketConfiguration": {"Bucket": {"Type": "Directory"}}},
+            (501, "NotImplemented"),
+        ),
+    ],
+)
+def test_what_would_be_a_promise_not_kept_is_refused(s3, bucket_name, arguments, expected):
+    assert refused(s3.create_bucket, Bucket=bucket_name, **arguments) == expected
+    assert refused(s3.head_bucket, Bucket=bucket_name)[0] == 404
+
+
+def test_a_bucket_with_object_lock_keeps_versions(s3, bucket_name):
+    s3.create_bucket(Bucket=bucket_name, ObjectLockEnabledForBucket=True)
+    first = s3.put_object(Bucket=bucket_name, Key="key", Body=b"1")["VersionId"]
+    second = s3.put_object(Bucket=bucket_name, Key="key", Body=b"2")["VersionId"]
+    assert first != second
+    assert s3.get_object(Bucket=bucket_name, Key="key", VersionId=first)["Body"].read() == b"1"
+
+
+def test_a_name_is_free_again_after_its_bucket_was_deleted(s3, other, bucket):
+    s3.delete_bucket(Bucket=bucket)
+    other.create_bucket(Bucket=bucket)
+    assert bucket in [entry["Name"] for entry in other.list_buckets()["Buckets"]]
+    other.delete_bucket(Bucket=bucket)
