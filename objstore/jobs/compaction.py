@@ -10,10 +10,12 @@ Invariants kept here:
 """
 
 import logging
+from collections.abc import Iterable
 from enum import Enum, auto
 from typing import Final
 
 from objstore import clock, metrics
+from objstore.jobs import walk
 from objstore.jobs.garbage import deletable_before_ms
 from objstore.jobs.job import JobSettings, Pace, all_of
 from objstore.meta import queries
@@ -22,13 +24,24 @@ from objstore.meta.commands import MoveBlob, QueueRepair
 from objstore.meta.interface import Conflict
 from objstore.model import BlobRef
 from objstore.shared_state import SharedState
-from objstore.storage.interface import Compactable, OutOfSpace, PackStatus, StorageError, StoreUnavailable
+from objstore.storage.interface import (
+    PUT_S_MAX,
+    BlobCorrupt,
+    Compactable,
+    OutOfSpace,
+    PackStatus,
+    StorageError,
+    StoreUnavailable,
+)
 
 log = logging.getLogger(__name__)
 
 LIVE_SHARE_MAX: Final = 0.5
 """A pack is rewritten when less than this part of it is wanted."""
 BATCH_BLOBS: Final = 64
+WALK_AGAIN_S: Final = 3600.0
+"""Between two walks over all blobs for the sake of one damaged pack."""
+FAR_MS: Final = 1 << 62
 
 
 class _Found(Enum):
@@ -59,12 +72,14 @@ class Compaction:
         self._pace = pace
         self._empty: dict[tuple[int, int], int] = {}
         """Packs in which a pass found nothing wanted, and when the first such pass began (ms)."""
+        self._walk_again_s: dict[tuple[int, int], float] = {}
 
     async def run(self) -> float:
         """Empty and remove the packs that are mostly dead, the emptiest first."""
         packs = await self._store.packs()
         present = {(pack.drive, pack.pack) for pack in packs}
         self._empty = {key: since_ms for key, since_ms in self._empty.items() if key in present}
+        self._walk_again_s = {key: at_s for key, at_s in self._walk_again_s.items() if key in present}
         for pack in sorted(filter(_is_worth_it, packs), key=lambda pack: pack.live_bytes):
             await self._compact(pack)
         return self._settings.compaction_every_s
@@ -89,17 +104,44 @@ class Compaction:
 
     async def _empty_out(self, pack: PackStatus) -> set[_Found]:
         """Move every blob that is wanted out of the pack; what was found on the way."""
-        is_deleted = await self._store.blobs_in_pack(pack.drive, pack.pack)
+        try:
+            is_deleted = await self._store.blobs_in_pack(pack.drive, pack.pack)
+        except BlobCorrupt as exc:
+            log.warning("pack %016x of drive %d is damaged: %s", pack.pack, pack.drive, exc)
+            return await self._empty_out_damaged(pack)
         blob_ids = list(is_deleted)
         found: set[_Found] = set()
         for start in range(0, len(blob_ids), BATCH_BLOBS):
-            began_s = clock.monotonic_s()
             batch = blob_ids[start : start + BATCH_BLOBS]
             lying = await self._metadata.read(queries.blobs_lying, batch)
-            found |= set(await all_of(self._move(pack, ref) for ref in lying.values()))
+            found |= await self._move_all(pack, lying.values())
             if not all(blob_id in lying or is_deleted[blob_id] for blob_id in batch):
                 found.add(_Found.STUCK)
-            await self._pace.rest(clock.monotonic_s() - began_s)
+        return found
+
+    async def _empty_out_damaged(self, pack: PackStatus) -> set[_Found]:
+        """The same for a pack that does not tell who lies in it: every blob there is gets asked.
+
+        Only once the pack is so old that no commit can be on its way to a blob in it.
+        """
+        key = (pack.drive, pack.pack)
+        now_s = clock.monotonic_s()
+        if clock.now_ms() - pack.changed_ms < 2000 * PUT_S_MAX or now_s < self._walk_again_s.get(key, 0.0):
+            return {_Found.STUCK}
+        self._walk_again_s[key] = now_s + WALK_AGAIN_S
+        found: set[_Found] = set()
+        async for page in walk.pages(self._metadata):
+            found |= await self._move_all(pack, page)
+        after = (-1, b"")
+        while garbage := await self._metadata.read(queries.garbage_after, *after, FAR_MS, walk.PAGE_BLOBS):
+            found |= await self._move_all(pack, [ref for _, ref in garbage])
+            after = (garbage[-1][0], garbage[-1][1].id)
+        return found
+
+    async def _move_all(self, pack: PackStatus, refs: Iterable[BlobRef]) -> set[_Found]:
+        began_s = clock.monotonic_s()
+        found = set(await all_of(self._move(pack, ref) for ref in refs))
+        await self._pace.rest(clock.monotonic_s() - began_s)
         return found
 
     async def _move(self, pack: PackStatus, ref: BlobRef) -> _Found:

@@ -58,6 +58,7 @@ class PackMoves:
                             total_bytes=used.total_bytes,
                             live_bytes=used.live_bytes,
                             is_finished=used.is_finished,
+                            changed_ms=used.changed_ms,
                         )
                     )
         return found

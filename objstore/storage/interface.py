@@ -186,6 +186,7 @@ class PackStatus:
     total_bytes: int
     live_bytes: int  # not accounted as deleted
     is_finished: bool  # nobody appends to it any more
+    changed_ms: int = 0  # when it was last appended to
 
 
 class Compactable(Protocol):
@@ -201,7 +202,8 @@ class Compactable(Protocol):
     async def blobs_in_pack(self, drive: int, pack: int) -> Mapping[bytes, bool]:
         """Ids of all blobs with a shard in the pack, and whether each is accounted as deleted.
 
-        Raises StorageError if the pack cannot be read through without damage.
+        Raises BlobCorrupt when there are bytes in it that cannot be told, StorageError when it cannot be
+        read now.
         """
         ...
 

@@ -309,6 +309,8 @@ class PackUsage(NamedTuple):
     dead_bytes: int
     is_finished: bool
     """No process appends to it any more."""
+    changed_ms: int
+    """When something was last written to it."""
 
     @property
     def live_bytes(self) -> int:
@@ -340,7 +342,8 @@ def _usage(session: Session, pack: int) -> PackUsage | None:
         size = _finish_abandoned(session, pack)
         is_finished = True
     dead = sum(length for length, _ in dead_frames(session, pack).values())
-    return PackUsage(pack, max(0, size - HEADER_BYTES), dead, is_finished)
+    changed_ms = status.st_mtime_ns // 1_000_000
+    return PackUsage(pack, max(0, size - HEADER_BYTES), dead, is_finished, changed_ms)
 
 
 def _finish_abandoned(session: Session, pack: int) -> int:

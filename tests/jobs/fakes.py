@@ -14,6 +14,7 @@ from objstore.meta.interface import Command, Database
 from objstore.model import Attributes, BlobRef
 from objstore.shared_state import SharedState
 from objstore.storage.interface import (
+    BlobCorrupt,
     DriveState,
     DriveStatus,
     Exposure,
@@ -253,14 +254,19 @@ class FakePacks:
     async def packs(self) -> Sequence[PackStatus]:
         return [
             PackStatus(
-                0, pack, 100 * len(frames), 100 * list(frames.values()).count(False), pack != self.OPEN
+                0,
+                pack,
+                100 * len(frames),
+                100 * list(frames.values()).count(False),
+                pack != self.OPEN,
+                START_MS,
             )
             for pack, frames in self.packs_.items()
         ]
 
     async def blobs_in_pack(self, drive: int, pack: int) -> Mapping[bytes, bool]:
         if pack in self.damaged:
-            raise StorageError("damaged")
+            raise BlobCorrupt("damaged")
         return dict(self.packs_[pack])
 
     async def move_from_pack(self, ref: BlobRef, drive: int, pack: int) -> BlobRef:

@@ -30,6 +30,9 @@ class Scene:
             asyncio.run(self.job.run())
             self._advance(31_000)
 
+    def wait(self, seconds: int) -> None:
+        self._advance(seconds * 1000)
+
     def pack(self, pack: int, *, live: int, dead: int) -> list[BlobRef]:
         """A pack with so many blobs that objects refer to, and so many deleted ones."""
         refs = [self.store.blob(pack) for _ in range(live)]
@@ -138,6 +141,24 @@ def test_a_damaged_pack_is_left_alone_and_others_are_not(scene: Scene) -> None:
     scene.store.damaged.add(1)
     scene.run(4)
     assert set(scene.store.packs_) == {1, FakePacks.OPEN}
+
+
+def test_a_damaged_pack_goes_when_every_blob_there_is_was_asked(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clock, "monotonic_s", lambda: clock.now_ms() / 1000)
+    refs = scene.pack(1, live=2, dead=5)
+    scene.metadata.drop(refs[1].id.hex())
+    scene.store.damaged.add(1)
+    scene.run(4)
+    assert scene.where(refs) == {1}, "a commit may be on its way: not for a day"
+    scene.wait(86_400)
+    scene.run()
+    assert scene.where(refs) == {FakePacks.OPEN} and 1 in scene.store.packs_
+    for _ in range(3):
+        scene.wait(3600)
+        scene.run()
+    assert 1 not in scene.store.packs_ and scene.where(refs) == {FakePacks.OPEN}
 
 
 def test_a_restart_checks_again_before_it_removes(scene: Scene) -> None:
