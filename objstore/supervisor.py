@@ -89,7 +89,7 @@ class Runtime:
     async def wait_prepared(self) -> None:
         """Wait for that, but not for ever."""
         deadline_s = clock.monotonic_s() + PREPARE_WAIT_S
-        while not self.prepared.exists() and clock.monotonic_s() < deadline_s:
+        while not self.prepared.exists() and clock.monotonic_s() < deadline_s:  # noqa: ASYNC110 - no event
             await asyncio.sleep(PREPARE_POLL_S)
 
     @property

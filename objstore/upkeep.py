@@ -168,8 +168,9 @@ async def heal_status(config: Config) -> HealStatus:
     async with metadata_and_users(config) as (metadata, _):
         state = await walk.load(metadata, Heal.STATE)
         counts = await metadata.read(queries.counts)
+        is_empty = not await metadata.read(queries.blobs_after, b"", 1)
     online = {status.uuid for status in members if status.state is DriveState.ONLINE}
-    to_heal = len(online - set(state.get("healed", ())))
+    to_heal = 0 if is_empty else len(online - set(state.get("healed", ())))
     at_risk = int(state.get("at_risk", 0))
     away = len({status.number for status in members}) - len(online)
     return HealStatus(
