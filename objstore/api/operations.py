@@ -21,9 +21,27 @@ from objstore.api.handlers import (
     objects,
     post_object,
 )
+from objstore.s3.documents.acceleration import AccelerateConfiguration
+from objstore.s3.documents.access import AbacStatus, OwnershipControls, PublicAccessBlockConfiguration
+from objstore.s3.documents.acl import AccessControlPolicy
+from objstore.s3.documents.analytics import AnalyticsConfiguration
 from objstore.s3.documents.buckets import CreateBucketConfiguration
+from objstore.s3.documents.cors import CORSConfiguration
 from objstore.s3.documents.deleting import Delete
+from objstore.s3.documents.encryption import ServerSideEncryptionConfiguration
+from objstore.s3.documents.inventory import InventoryConfiguration
+from objstore.s3.documents.lifecycle import LifecycleConfiguration
+from objstore.s3.documents.locking import LegalHold, ObjectLockConfiguration, Retention
+from objstore.s3.documents.logging import BucketLoggingStatus
+from objstore.s3.documents.metrics import MetricsConfiguration
 from objstore.s3.documents.multipart import CompleteMultipartUpload
+from objstore.s3.documents.notification import NotificationConfiguration
+from objstore.s3.documents.payment import RequestPaymentConfiguration
+from objstore.s3.documents.replication import ReplicationConfiguration
+from objstore.s3.documents.tagging import Tagging
+from objstore.s3.documents.tiering import IntelligentTieringConfiguration
+from objstore.s3.documents.versioning import VersioningConfiguration
+from objstore.s3.documents.website import WebsiteConfiguration
 
 Handler = Callable[[Call], Awaitable[Reply]]
 Scope = Literal["service", "bucket", "object"]
@@ -113,14 +131,14 @@ OPERATIONS: Final = (
 
     # Subresources of objects.
     Operation("GetObjectAcl",         "GET",    "object", ("acl",),        "s3:GetObjectAcl",        None, version_action="s3:GetObjectVersionAcl", reason=LATER),
-    Operation("PutObjectAcl",         "PUT",    "object", ("acl",),        "s3:PutObjectAcl",        None, version_action="s3:PutObjectVersionAcl", event="s3:ObjectAcl:Put", reason=LATER),
+    Operation("PutObjectAcl",         "PUT",    "object", ("acl",),        "s3:PutObjectAcl",        None, document=AccessControlPolicy, is_document_optional=True, version_action="s3:PutObjectVersionAcl", event="s3:ObjectAcl:Put", reason=LATER),
     Operation("GetObjectTagging",     "GET",    "object", ("tagging",),    "s3:GetObjectTagging",    None, version_action="s3:GetObjectVersionTagging", reason=LATER),
-    Operation("PutObjectTagging",     "PUT",    "object", ("tagging",),    "s3:PutObjectTagging",    None, version_action="s3:PutObjectVersionTagging", event="s3:ObjectTagging:Put", reason=LATER),
+    Operation("PutObjectTagging",     "PUT",    "object", ("tagging",),    "s3:PutObjectTagging",    None, document=Tagging, version_action="s3:PutObjectVersionTagging", event="s3:ObjectTagging:Put", reason=LATER),
     Operation("DeleteObjectTagging",  "DELETE", "object", ("tagging",),    "s3:DeleteObjectTagging", None, version_action="s3:DeleteObjectVersionTagging", event="s3:ObjectTagging:Delete", reason=LATER),
     Operation("GetObjectRetention",   "GET",    "object", ("retention",),  "s3:GetObjectRetention",  None, reason=LATER),
-    Operation("PutObjectRetention",   "PUT",    "object", ("retention",),  "s3:PutObjectRetention",  None, reason=LATER),
+    Operation("PutObjectRetention",   "PUT",    "object", ("retention",),  "s3:PutObjectRetention",  None, document=Retention, reason=LATER),
     Operation("GetObjectLegalHold",   "GET",    "object", ("legal-hold",), "s3:GetObjectLegalHold",  None, reason=LATER),
-    Operation("PutObjectLegalHold",   "PUT",    "object", ("legal-hold",), "s3:PutObjectLegalHold",  None, reason=LATER),
+    Operation("PutObjectLegalHold",   "PUT",    "object", ("legal-hold",), "s3:PutObjectLegalHold",  None, document=LegalHold, reason=LATER),
     Operation("UpdateObjectEncryption", "PUT",  "object", ("encryption",), "s3:UpdateObjectEncryption", None, version_action="s3:UpdateObjectVersionEncryption", reason=LATER),
     Operation("GetObjectAnnotation",    "GET",    "object", ("annotation", "annotationName"), "s3:GetObjectAnnotation",    None, version_action="s3:GetObjectVersionAnnotation", reason=ANNOTATIONS),
     Operation("PutObjectAnnotation",    "PUT",    "object", ("annotation", "annotationName"), "s3:PutObjectAnnotation",    None, version_action="s3:PutObjectVersionAnnotation", reason=ANNOTATIONS),
@@ -129,65 +147,65 @@ OPERATIONS: Final = (
 
     # Subresources of buckets.
     Operation("GetBucketAbac",         "GET",    "bucket", ("abac",),       "s3:GetBucketABAC",        None, reason=LATER),
-    Operation("PutBucketAbac",         "PUT",    "bucket", ("abac",),       "s3:PutBucketABAC",        None, reason=LATER),
+    Operation("PutBucketAbac",         "PUT",    "bucket", ("abac",),       "s3:PutBucketABAC",        None, document=AbacStatus, reason=LATER),
     Operation("GetBucketAccelerateConfiguration", "GET", "bucket", ("accelerate",), "s3:GetAccelerateConfiguration", None, reason=LATER),
-    Operation("PutBucketAccelerateConfiguration", "PUT", "bucket", ("accelerate",), "s3:PutAccelerateConfiguration", None, reason=LATER),
+    Operation("PutBucketAccelerateConfiguration", "PUT", "bucket", ("accelerate",), "s3:PutAccelerateConfiguration", None, document=AccelerateConfiguration, reason=LATER),
     Operation("GetBucketAcl",          "GET",    "bucket", ("acl",),        "s3:GetBucketAcl",         None, reason=LATER),
-    Operation("PutBucketAcl",          "PUT",    "bucket", ("acl",),        "s3:PutBucketAcl",         None, reason=LATER),
+    Operation("PutBucketAcl",          "PUT",    "bucket", ("acl",),        "s3:PutBucketAcl",         None, document=AccessControlPolicy, is_document_optional=True, reason=LATER),
     Operation("GetBucketAnalyticsConfiguration",    "GET",    "bucket", ("analytics", "id"), "s3:GetAnalyticsConfiguration", None, reason=LATER),
-    Operation("PutBucketAnalyticsConfiguration",    "PUT",    "bucket", ("analytics", "id"), "s3:PutAnalyticsConfiguration", None, reason=LATER),
+    Operation("PutBucketAnalyticsConfiguration",    "PUT",    "bucket", ("analytics", "id"), "s3:PutAnalyticsConfiguration", None, document=AnalyticsConfiguration, reason=LATER),
     Operation("DeleteBucketAnalyticsConfiguration", "DELETE", "bucket", ("analytics", "id"), "s3:PutAnalyticsConfiguration", None, reason=LATER),
     Operation("ListBucketAnalyticsConfigurations",  "GET",    "bucket", ("analytics",),      "s3:GetAnalyticsConfiguration", None, reason=LATER),
     Operation("GetBucketCors",         "GET",    "bucket", ("cors",),       "s3:GetBucketCORS",        None, reason=LATER),
-    Operation("PutBucketCors",         "PUT",    "bucket", ("cors",),       "s3:PutBucketCORS",        None, reason=LATER),
+    Operation("PutBucketCors",         "PUT",    "bucket", ("cors",),       "s3:PutBucketCORS",        None, document=CORSConfiguration, reason=LATER),
     Operation("DeleteBucketCors",      "DELETE", "bucket", ("cors",),       "s3:PutBucketCORS",        None, reason=LATER),
     Operation("GetBucketEncryption",   "GET",    "bucket", ("encryption",), "s3:GetEncryptionConfiguration", None, reason=LATER),
-    Operation("PutBucketEncryption",   "PUT",    "bucket", ("encryption",), "s3:PutEncryptionConfiguration", None, reason=LATER),
+    Operation("PutBucketEncryption",   "PUT",    "bucket", ("encryption",), "s3:PutEncryptionConfiguration", None, document=ServerSideEncryptionConfiguration, reason=LATER),
     Operation("DeleteBucketEncryption", "DELETE", "bucket", ("encryption",), "s3:PutEncryptionConfiguration", None, reason=LATER),
     Operation("GetBucketIntelligentTieringConfiguration",    "GET",    "bucket", ("intelligent-tiering", "id"), "s3:GetIntelligentTieringConfiguration", None, reason=LATER),
-    Operation("PutBucketIntelligentTieringConfiguration",    "PUT",    "bucket", ("intelligent-tiering", "id"), "s3:PutIntelligentTieringConfiguration", None, reason=LATER),
+    Operation("PutBucketIntelligentTieringConfiguration",    "PUT",    "bucket", ("intelligent-tiering", "id"), "s3:PutIntelligentTieringConfiguration", None, document=IntelligentTieringConfiguration, reason=LATER),
     Operation("DeleteBucketIntelligentTieringConfiguration", "DELETE", "bucket", ("intelligent-tiering", "id"), "s3:PutIntelligentTieringConfiguration", None, reason=LATER),
     Operation("ListBucketIntelligentTieringConfigurations",  "GET",    "bucket", ("intelligent-tiering",),      "s3:GetIntelligentTieringConfiguration", None, reason=LATER),
     Operation("GetBucketInventoryConfiguration",    "GET",    "bucket", ("inventory", "id"), "s3:GetInventoryConfiguration", None, reason=LATER),
-    Operation("PutBucketInventoryConfiguration",    "PUT",    "bucket", ("inventory", "id"), "s3:PutInventoryConfiguration", None, reason=LATER),
+    Operation("PutBucketInventoryConfiguration",    "PUT",    "bucket", ("inventory", "id"), "s3:PutInventoryConfiguration", None, document=InventoryConfiguration, reason=LATER),
     Operation("DeleteBucketInventoryConfiguration", "DELETE", "bucket", ("inventory", "id"), "s3:PutInventoryConfiguration", None, reason=LATER),
     Operation("ListBucketInventoryConfigurations",  "GET",    "bucket", ("inventory",),      "s3:GetInventoryConfiguration", None, reason=LATER),
     Operation("GetBucketLifecycleConfiguration", "GET",    "bucket", ("lifecycle",), "s3:GetLifecycleConfiguration", None, reason=LATER),
-    Operation("PutBucketLifecycleConfiguration", "PUT",    "bucket", ("lifecycle",), "s3:PutLifecycleConfiguration", None, reason=LATER),
+    Operation("PutBucketLifecycleConfiguration", "PUT",    "bucket", ("lifecycle",), "s3:PutLifecycleConfiguration", None, document=LifecycleConfiguration, reason=LATER),
     Operation("DeleteBucketLifecycle",           "DELETE", "bucket", ("lifecycle",), "s3:PutLifecycleConfiguration", None, reason=LATER),
     Operation("GetBucketLogging",      "GET",    "bucket", ("logging",),    "s3:GetBucketLogging",     None, reason=LATER),
-    Operation("PutBucketLogging",      "PUT",    "bucket", ("logging",),    "s3:PutBucketLogging",     None, reason=LATER),
+    Operation("PutBucketLogging",      "PUT",    "bucket", ("logging",),    "s3:PutBucketLogging",     None, document=BucketLoggingStatus, reason=LATER),
     Operation("GetBucketMetricsConfiguration",    "GET",    "bucket", ("metrics", "id"), "s3:GetMetricsConfiguration", None, reason=LATER),
-    Operation("PutBucketMetricsConfiguration",    "PUT",    "bucket", ("metrics", "id"), "s3:PutMetricsConfiguration", None, reason=LATER),
+    Operation("PutBucketMetricsConfiguration",    "PUT",    "bucket", ("metrics", "id"), "s3:PutMetricsConfiguration", None, document=MetricsConfiguration, reason=LATER),
     Operation("DeleteBucketMetricsConfiguration", "DELETE", "bucket", ("metrics", "id"), "s3:PutMetricsConfiguration", None, reason=LATER),
     Operation("ListBucketMetricsConfigurations",  "GET",    "bucket", ("metrics",),      "s3:GetMetricsConfiguration", None, reason=LATER),
     Operation("GetBucketNotificationConfiguration", "GET", "bucket", ("notification",), "s3:GetBucketNotification", None, reason=LATER),
-    Operation("PutBucketNotificationConfiguration", "PUT", "bucket", ("notification",), "s3:PutBucketNotification", None, reason=LATER),
+    Operation("PutBucketNotificationConfiguration", "PUT", "bucket", ("notification",), "s3:PutBucketNotification", None, document=NotificationConfiguration, reason=LATER),
     Operation("GetBucketOwnershipControls",    "GET",    "bucket", ("ownershipControls",), "s3:GetBucketOwnershipControls", None, reason=LATER),
-    Operation("PutBucketOwnershipControls",    "PUT",    "bucket", ("ownershipControls",), "s3:PutBucketOwnershipControls", None, reason=LATER),
+    Operation("PutBucketOwnershipControls",    "PUT",    "bucket", ("ownershipControls",), "s3:PutBucketOwnershipControls", None, document=OwnershipControls, reason=LATER),
     Operation("DeleteBucketOwnershipControls", "DELETE", "bucket", ("ownershipControls",), "s3:PutBucketOwnershipControls", None, reason=LATER),
     Operation("GetBucketPolicy",       "GET",    "bucket", ("policy",),       "s3:GetBucketPolicy",       None, reason=LATER),
     Operation("PutBucketPolicy",       "PUT",    "bucket", ("policy",),       "s3:PutBucketPolicy",       None, reason=LATER),
     Operation("DeleteBucketPolicy",    "DELETE", "bucket", ("policy",),       "s3:DeleteBucketPolicy",    None, reason=LATER),
     Operation("GetBucketPolicyStatus", "GET",    "bucket", ("policyStatus",), "s3:GetBucketPolicyStatus", None, reason=LATER),
     Operation("GetPublicAccessBlock",    "GET",    "bucket", ("publicAccessBlock",), "s3:GetBucketPublicAccessBlock", None, reason=LATER),
-    Operation("PutPublicAccessBlock",    "PUT",    "bucket", ("publicAccessBlock",), "s3:PutBucketPublicAccessBlock", None, reason=LATER),
+    Operation("PutPublicAccessBlock",    "PUT",    "bucket", ("publicAccessBlock",), "s3:PutBucketPublicAccessBlock", None, document=PublicAccessBlockConfiguration, reason=LATER),
     Operation("DeletePublicAccessBlock", "DELETE", "bucket", ("publicAccessBlock",), "s3:PutBucketPublicAccessBlock", None, reason=LATER),
     Operation("GetBucketReplication",    "GET",    "bucket", ("replication",), "s3:GetReplicationConfiguration", None, reason=LATER),
-    Operation("PutBucketReplication",    "PUT",    "bucket", ("replication",), "s3:PutReplicationConfiguration", None, reason=LATER),
+    Operation("PutBucketReplication",    "PUT",    "bucket", ("replication",), "s3:PutReplicationConfiguration", None, document=ReplicationConfiguration, reason=LATER),
     Operation("DeleteBucketReplication", "DELETE", "bucket", ("replication",), "s3:PutReplicationConfiguration", None, reason=LATER),
     Operation("GetBucketRequestPayment", "GET",  "bucket", ("requestPayment",), "s3:GetBucketRequestPayment", None, reason=LATER),
-    Operation("PutBucketRequestPayment", "PUT",  "bucket", ("requestPayment",), "s3:PutBucketRequestPayment", None, reason=LATER),
+    Operation("PutBucketRequestPayment", "PUT",  "bucket", ("requestPayment",), "s3:PutBucketRequestPayment", None, document=RequestPaymentConfiguration, reason=LATER),
     Operation("GetBucketTagging",      "GET",    "bucket", ("tagging",),     "s3:GetBucketTagging",     None, reason=LATER),
-    Operation("PutBucketTagging",      "PUT",    "bucket", ("tagging",),     "s3:PutBucketTagging",     None, reason=LATER),
+    Operation("PutBucketTagging",      "PUT",    "bucket", ("tagging",),     "s3:PutBucketTagging",     None, document=Tagging, reason=LATER),
     Operation("DeleteBucketTagging",   "DELETE", "bucket", ("tagging",),     "s3:PutBucketTagging",     None, reason=LATER),
     Operation("GetBucketVersioning",   "GET",    "bucket", ("versioning",),  "s3:GetBucketVersioning",  None, reason=LATER),
-    Operation("PutBucketVersioning",   "PUT",    "bucket", ("versioning",),  "s3:PutBucketVersioning",  None, reason=LATER),
+    Operation("PutBucketVersioning",   "PUT",    "bucket", ("versioning",),  "s3:PutBucketVersioning",  None, document=VersioningConfiguration, reason=LATER),
     Operation("GetBucketWebsite",      "GET",    "bucket", ("website",),     "s3:GetBucketWebsite",     None, reason=LATER),
-    Operation("PutBucketWebsite",      "PUT",    "bucket", ("website",),     "s3:PutBucketWebsite",     None, reason=LATER),
+    Operation("PutBucketWebsite",      "PUT",    "bucket", ("website",),     "s3:PutBucketWebsite",     None, document=WebsiteConfiguration, reason=LATER),
     Operation("DeleteBucketWebsite",   "DELETE", "bucket", ("website",),     "s3:DeleteBucketWebsite",  None, reason=LATER),
     Operation("GetObjectLockConfiguration", "GET", "bucket", ("object-lock",), "s3:GetBucketObjectLockConfiguration", None, reason=LATER),
-    Operation("PutObjectLockConfiguration", "PUT", "bucket", ("object-lock",), "s3:PutBucketObjectLockConfiguration", None, reason=LATER),
+    Operation("PutObjectLockConfiguration", "PUT", "bucket", ("object-lock",), "s3:PutBucketObjectLockConfiguration", None, document=ObjectLockConfiguration, reason=LATER),
 
     # S3 Metadata.
     Operation("CreateBucketMetadataConfiguration", "POST",   "bucket", ("metadataConfiguration",), "s3:CreateBucketMetadataTableConfiguration", None, reason=TABLES),

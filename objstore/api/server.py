@@ -38,6 +38,8 @@ DISCARD_BYTES_MAX: Final = 1024 * 1024
 DISCARD_S_MAX: Final = 5.0
 """How much of a refused body is read before the connection is closed, so that the client, still sending,
 sees the answer and not a reset."""
+SHUTDOWN_S: Final = 0.01
+"""How long a request may take to notice that it is cut off; aiohttp takes 0 for ever."""
 ACCEPT_RETRY_S: Final = 0.1
 """After an accept that failed for lack of descriptors."""
 
@@ -99,7 +101,7 @@ class HttpServer:
             if clock.monotonic_s() >= deadline_s:
                 break
             await asyncio.sleep(0.01)
-        await self._protocols.shutdown(0)
+        await self._protocols.shutdown(SHUTDOWN_S)
 
     async def _accept(self, listener: socket.socket) -> None:
         """One connection after another. Beyond the bound they wait in the kernel's queue."""
@@ -407,8 +409,11 @@ class _Connection(web.RequestHandler):
         """The client will send no more. It may still wait for the answer to what it has sent."""
         if self.is_idle or self.ssl_context is not None or self._parser is None:
             return False
-        with suppress(Exception):
-            self._parser.feed_eof()  # a body that is short raises where it is read
+        try:
+            self._parser.feed_eof()
+        except Exception as exc:  # the body is short, which is told where it is read
+            if self._current_request is not None:
+                self._current_request._cancel(ConnectionResetError(str(exc)))
         return True
 
     def handle_error(

@@ -1,0 +1,37 @@
+"""What limits access to a bucket beside its policy and ACL: public access block, ownership, attributes."""
+
+from typing import Literal
+
+from objstore.s3.xml import document, element
+
+
+@document
+class PublicAccessBlockConfiguration:
+    block_public_acls: bool | None = None
+    ignore_public_acls: bool | None = None
+    block_public_policy: bool | None = None
+    restrict_public_buckets: bool | None = None
+
+
+@document("Rule")
+class OwnershipControlsRule:
+    object_ownership: Literal["BucketOwnerPreferred", "ObjectWriter", "BucketOwnerEnforced"]
+
+
+@document
+class OwnershipControls:
+    rules: tuple[OwnershipControlsRule, ...] = element("Rule")
+
+
+@document
+class PolicyStatus:
+    """Whether the bucket's policy lets everyone in."""
+
+    is_public: bool
+
+
+@document
+class AbacStatus:
+    """Whether the bucket's tags take part in access decisions."""
+
+    status: Literal["Enabled", "Disabled"] | None = None

@@ -1,0 +1,60 @@
+"""Storage class analysis of a bucket."""
+
+from typing import Literal
+
+from objstore.s3.documents.tagging import Tag
+from objstore.s3.xml import document, element
+
+
+@document
+class And:
+    """All of these at once."""
+
+    prefix: str | None = None
+    tags: tuple[Tag, ...] = element("Tag", default=())
+
+
+@document
+class Filter:
+    prefix: str | None = None
+    tag: Tag | None = None
+    and_: And | None = element("And", default=None)
+
+
+@document
+class S3BucketDestination:
+    format: Literal["CSV"]
+    bucket_account_id: str | None = None
+    bucket: str
+    prefix: str | None = None
+
+
+@document
+class Destination:
+    s3_bucket_destination: S3BucketDestination
+
+
+@document
+class DataExport:
+    output_schema_version: Literal["V_1"]
+    destination: Destination
+
+
+@document
+class StorageClassAnalysis:
+    data_export: DataExport | None = None
+
+
+@document
+class AnalyticsConfiguration:
+    id: str
+    filter: Filter | None = None
+    storage_class_analysis: StorageClassAnalysis
+
+
+@document("ListBucketAnalyticsConfigurationResult")
+class ListAnalyticsConfigurationsResult:
+    configurations: tuple[AnalyticsConfiguration, ...] = element("AnalyticsConfiguration", default=())
+    is_truncated: bool = False
+    continuation_token: str | None = None
+    next_continuation_token: str | None = None

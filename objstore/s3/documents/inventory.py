@@ -1,0 +1,64 @@
+"""Inventories: lists of a bucket's objects, written on a schedule."""
+
+from typing import Literal
+
+from objstore.s3.xml import document, element
+
+
+@document
+class SSES3:
+    """Encrypted with the server's own keys."""
+
+
+@document
+class SSEKMS:
+    key_id: str
+
+
+@document
+class Encryption:
+    sse_s3: SSES3 | None = element("SSE-S3", default=None)
+    sse_kms: SSEKMS | None = element("SSE-KMS", default=None)
+
+
+@document
+class S3BucketDestination:
+    account_id: str | None = None
+    bucket: str
+    format: Literal["CSV", "ORC", "Parquet"]
+    prefix: str | None = None
+    encryption: Encryption | None = None
+
+
+@document
+class Destination:
+    s3_bucket_destination: S3BucketDestination
+
+
+@document
+class Filter:
+    prefix: str
+
+
+@document
+class Schedule:
+    frequency: Literal["Daily", "Weekly"]
+
+
+@document
+class InventoryConfiguration:
+    destination: Destination
+    is_enabled: bool
+    filter: Filter | None = None
+    id: str
+    included_object_versions: Literal["All", "Current"]
+    optional_fields: tuple[str, ...] | None = element("Field", wrap="OptionalFields", default=None)
+    schedule: Schedule
+
+
+@document
+class ListInventoryConfigurationsResult:
+    configurations: tuple[InventoryConfiguration, ...] = element("InventoryConfiguration", default=())
+    is_truncated: bool = False
+    continuation_token: str | None = None
+    next_continuation_token: str | None = None

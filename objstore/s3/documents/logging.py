@@ -1,0 +1,43 @@
+"""Where a bucket's access log goes."""
+
+from typing import Literal
+
+from objstore.s3.documents.acl import Grantee
+from objstore.s3.xml import document, element
+
+
+@document("Grant")
+class TargetGrant:
+    grantee: Grantee | None = None
+    permission: Literal["FULL_CONTROL", "READ", "WRITE"] | None = None
+
+
+@document
+class SimplePrefix:
+    """Log keys begin with the target prefix alone."""
+
+
+@document
+class PartitionedPrefix:
+    partition_date_source: Literal["EventTime", "DeliveryTime"] | None = None
+
+
+@document
+class TargetObjectKeyFormat:
+    simple_prefix: SimplePrefix | None = None
+    partitioned_prefix: PartitionedPrefix | None = None
+
+
+@document
+class LoggingEnabled:
+    target_bucket: str
+    target_grants: tuple[TargetGrant, ...] | None = element("Grant", wrap="TargetGrants", default=None)
+    target_prefix: str
+    target_object_key_format: TargetObjectKeyFormat | None = None
+
+
+@document
+class BucketLoggingStatus:
+    """Empty: no log."""
+
+    logging_enabled: LoggingEnabled | None = None
