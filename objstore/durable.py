@@ -287,15 +287,20 @@ def allocate(descriptor: int, offset: int, length: int) -> None:
             raise
 
 
-def append(directory: int, name: str, data: bytes) -> None:
-    """Add `data` to the end of the file `name`, made if absent. Not durable, but never in part between
-    two writers: for accounts that may be lost."""
+def append(directory: int, name: str, data: bytes, *, is_durable: bool = False) -> None:
+    """Add `data` to the end of the file `name`, made if absent; never in part between two writers.
+
+    For accounts that may be lost. With `is_durable` synced; the name, if new, after `sync_directory`.
+    """
     path = _join(directory, name)
     _tell("append", path, data)
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
     descriptor = os.open(name, flags, 0o600, dir_fd=directory)
     try:
         os.write(descriptor, data)
+        if is_durable:
+            _tell("sync", path)
+            os.fdatasync(descriptor)
     finally:
         os.close(descriptor)
 
@@ -318,9 +323,12 @@ def make_read_only(descriptor: int) -> None:
     os.fchmod(descriptor, 0o400)
 
 
-def forget_cached(descriptor: int) -> None:
-    """Drop the file's clean pages, so that the next read comes from the drive. Advice: may do nothing."""
-    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+def forget_cached(descriptor: int, offset: int = 0, length: int = 0) -> None:
+    """Drop clean pages of the file (all, or a range), so that the next read comes from the drive.
+
+    Advice: may do nothing.
+    """
+    os.posix_fadvise(descriptor, offset, length, os.POSIX_FADV_DONTNEED)
 
 
 def try_lock(descriptor: int, *, shared: bool = False) -> bool:

@@ -10,7 +10,15 @@ Small blobs (up to k · 256 KiB) go into packs, the smallest (16 KiB) as copies;
 """
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextlib import suppress
 from typing import Any, Final
 
@@ -22,13 +30,16 @@ from objstore.erasure.geometry import shard_bytes
 from objstore.model import BlobRef
 from objstore.storage import locator, packs, placement, shard_files
 from objstore.storage.budget import BufferPool, MemoryBudget
+from objstore.storage.compaction import PackMoves
 from objstore.storage.drive import DriveSet, Handle
 from objstore.storage.interface import (
     PUT_S_MAX,
     BlobCorrupt,
     DriveState,
+    Exposure,
     Observe,
     OutOfSpace,
+    PackStatus,
     StoreStatus,
     StoreUnavailable,
     WriteQuorumLost,
@@ -61,6 +72,8 @@ UNBUDGETED_BYTES: Final = 64 << 10
 TICK_S: Final = 0.25
 SWEEP_S: Final = 5.0
 DEAD_BATCH: Final = 500
+DEAD_GATHER_S: Final = 0.01
+"""Deletions of this long are accounted together."""
 REPORT_AGAIN_S: Final = 60.0
 REPORTED_MAX: Final = 10_000
 CLOSE_S: Final = 10.0
@@ -103,12 +116,15 @@ class ErasureBlobStore:
         self._readers = {drive.path: PackReader(drive) for drive in drives}
         self._rooms: dict[int, int] = {}
         self._writes: set[PackedWrite] = set()
-        self._background: set[asyncio.Task[None]] = set()
+        self._background: set[asyncio.Task[object]] = set()
         self._dead: list[tuple[Place, int, bytes]] = []
+        self._deleted: list[tuple[Place, int, bytes]] = []
+        self._accounting: asyncio.Task[frozenset[int]] | None = None
         self._ticker: asyncio.Task[None] | None = None
         self._is_closed = False
         self._latencies = Latencies()
         self._source = Source(drives, self._readers, self.budget, self._latencies, self.codec, self._report)
+        self._moves = PackMoves(drives, self._readers, self._writers, self._layout)
 
     @classmethod
     async def open(
@@ -403,22 +419,71 @@ class ErasureBlobStore:
 
     # -- the rest -------------------------------------------------------------------------------
 
-    async def delete(self, ref: BlobRef) -> None:
+    async def delete(self, ref: BlobRef) -> bool:
         """See BlobStore."""
         self._check_open()
         layout = self._layout(ref)
         if isinstance(layout, Packed):
             length = frame.frame_bytes(shard_bytes(ref.size, layout.data_shards))
-            self._mark_dead(ref.id, [(place, length) for place in layout.places if place.drive != NO_DRIVE])
-            return
+            places = [place for place in layout.places if place.drive != NO_DRIVE]
+            left = await self._account_dead(ref.id, [(place, length) for place in places])
+            return not left.intersection(place.drive for place in places)
         shards: dict[int, list[tuple[int, int]]] = {}
         for chunk, shard, number in layout.chunks_on():
             shards.setdefault(number, []).append((chunk, shard))
-        for number, files in shards.items():
-            drive = self.drives.by_number(number)
-            if drive is not None:
-                with suppress(OSError, PoolFull):  # what stays is found by a later listing
-                    await drive.pool.submit(shard_files.remove, drive.opened(), ref.id, files)
+        removals = [self._remove_files(number, ref.id, files) for number, files in shards.items()]
+        return all(await asyncio.gather(*removals))
+
+    async def _remove_files(self, number: int, blob_id: bytes, files: Sequence[tuple[int, int]]) -> bool:
+        """Whether these shards are gone from that drive for good."""
+        drive = self.drives.by_number(number)
+        if drive is None:
+            return not self.drives.is_member(number)
+        try:
+            await drive.pool.submit(shard_files.remove, drive.opened(), blob_id, files)
+        except (OSError, PoolFull):
+            return False
+        return True
+
+    def exposure(self, ref: BlobRef) -> Exposure:
+        """See BlobStore."""
+        try:
+            layout = self._layout(ref)
+        except BlobCorrupt:
+            return Exposure()
+        rows = [layout.drives_of(0)] if isinstance(layout, Packed) else [run.drives for run in layout.runs]
+        missing, is_mendable = 0, False
+        for row in rows:
+            lost = sum(not self._is_readable(number) for number in row)
+            missing = max(missing, lost)
+            is_mendable = is_mendable or (lost > 0 and not self._rooms.keys() <= set(row))
+        return Exposure(frozenset().union(*rows) - {NO_DRIVE}, missing, is_mendable)
+
+    def _is_readable(self, number: int) -> bool:
+        drive = self.drives.by_number(number)
+        return drive is not None and drive.state is not DriveState.FAULTY
+
+    # -- compaction: see Compactable --------------------------------------------------------------
+
+    async def packs(self) -> Sequence[PackStatus]:
+        """See Compactable."""
+        self._check_open()
+        return await self._moves.packs()
+
+    async def blobs_in_pack(self, drive: int, pack: int) -> Mapping[bytes, bool]:
+        """See Compactable."""
+        self._check_open()
+        return await self._moves.blobs_in_pack(drive, pack)
+
+    async def move_from_pack(self, ref: BlobRef, drive: int, pack: int) -> BlobRef:
+        """See Compactable."""
+        self._check_open()
+        return await self._moves.move_from_pack(ref, drive, pack)
+
+    async def remove_pack(self, drive: int, pack: int) -> None:
+        """See Compactable."""
+        self._check_open()
+        await self._moves.remove_pack(drive, pack)
 
     async def status(self) -> StoreStatus:
         """See BlobStore."""
@@ -458,6 +523,8 @@ class ErasureBlobStore:
                 await self._ticker
         while self._background:
             await asyncio.wait(self._background)
+        if self._accounting is not None:
+            await self._accounting
         await self._flush_dead()
         for writer in self._writer_of.values():
             await blocking.run(writer.close, CLOSE_S)
@@ -491,18 +558,47 @@ class ErasureBlobStore:
         if len(self._dead) >= DEAD_BATCH:
             self._in_background(self._flush_dead())
 
+    async def _account_dead(self, blob_id: bytes, frames: Iterable[tuple[Place, int]]) -> frozenset[int]:
+        """Account frames as deleted, durably; the drives where that could not be done.
+
+        Many at a time share one write and one sync per pack.
+        """
+        self._deleted += [(place, length, blob_id) for place, length in frames]
+        if self._accounting is None:
+            self._accounting = asyncio.create_task(self._account_soon())
+        return await asyncio.shield(self._accounting)
+
+    async def _account_soon(self) -> frozenset[int]:
+        await asyncio.sleep(DEAD_GATHER_S)
+        self._accounting = None
+        deleted, self._deleted = self._deleted, []
+        return await self._write_dead(deleted, is_durable=True)
+
     async def _flush_dead(self) -> None:
         dead, self._dead = self._dead, []
+        await self._write_dead(dead, is_durable=False)  # where that fails, only knowledge of space is lost
+
+    async def _write_dead(
+        self, dead: Iterable[tuple[Place, int, bytes]], *, is_durable: bool
+    ) -> frozenset[int]:
+        """Account frames as deleted; the drives where that was not done and that are expected back."""
         by_drive: dict[int, list[tuple[Place, int, bytes]]] = {}
         for entry in dead:
             by_drive.setdefault(entry[0].drive, []).append(entry)
+        failed = set()
         for number, entries in by_drive.items():
             drive = self.drives.by_number(number)
-            if drive is not None:
-                with suppress(OSError, PoolFull):  # only knowledge of space is lost
-                    await drive.pool.submit(packs.mark_dead, drive.opened(), entries)
+            if drive is None:
+                if self.drives.is_member(number):
+                    failed.add(number)
+                continue
+            try:
+                await drive.pool.submit(packs.mark_dead, drive.opened(), entries, is_durable=is_durable)
+            except (OSError, PoolFull):
+                failed.add(number)
+        return frozenset(failed)
 
-    def _in_background(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+    def _in_background(self, work: Coroutine[Any, Any, object]) -> "asyncio.Task[object]":
         task = asyncio.create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)

@@ -7,6 +7,7 @@ from objstore import clock
 from objstore.model import BlobRef
 from objstore.storage.interface import (
     BlobMissing,
+    Exposure,
     Health,
     Observe,
     StoreStatus,
@@ -67,10 +68,19 @@ class MemoryBlobStore:
             return None
         return memoryview(data)[offset : offset + length]
 
-    async def delete(self, ref: BlobRef) -> None:
+    async def delete(self, ref: BlobRef) -> bool:
         """See BlobStore."""
         self._check_open()
         self._blobs.pop(ref.id, None)
+        return True
+
+    def exposure(self, ref: BlobRef) -> Exposure:
+        """See BlobStore."""
+        return Exposure()
+
+    async def prune(self, ref: BlobRef, keep: BlobRef) -> None:
+        """See BlobStore."""
+        self._check_open()
 
     async def verify(self, ref: BlobRef, *, repair: bool) -> Verification:
         """See BlobStore."""

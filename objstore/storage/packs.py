@@ -237,7 +237,7 @@ class PackReader:
             if handle is not None:
                 self._handles.move_to_end(pack)
                 return handle
-        handle = Handle(durable.open_file(session.packs.fd, pack_name(pack)))
+        handle = open_pack(session, pack)
         with self._lock:
             if self._session is session:
                 handle = self._handles.setdefault(pack, handle)
@@ -251,6 +251,11 @@ class PackReader:
             removed = [pack for pack, handle in self._handles.items() if not os.fstat(handle.fd).st_nlink]
             for pack in removed:
                 del self._handles[pack]
+
+
+def open_pack(session: Session, pack: int) -> Handle:
+    """A pack, for reading. Raises FileNotFoundError, OSError."""
+    return Handle(durable.open_file(session.packs.fd, pack_name(pack)))
 
 
 class ScannedFrame(NamedTuple):
@@ -282,13 +287,17 @@ def scan(descriptor: int) -> Iterator[ScannedFrame]:
         offset += header.frame_bytes
 
 
-def mark_dead(session: Session, frames: Iterable[tuple[Place, int, bytes]]) -> None:
-    """Account frames (place, length, blob id) of one drive as deleted."""
+def mark_dead(
+    session: Session, frames: Iterable[tuple[Place, int, bytes]], *, is_durable: bool = False
+) -> None:
+    """Account frames (place, length, blob id) of one drive as deleted; `is_durable`: and sync that."""
     lists: dict[int, list[bytes]] = {}
     for place, length, blob_id in frames:
         lists.setdefault(place.pack, []).append(_DEAD.pack(place.offset, length, blob_id[-8:]))
     for pack, records in lists.items():
-        durable.append(session.packs.fd, _dead_name(pack), b"".join(records))
+        durable.append(session.packs.fd, _dead_name(pack), b"".join(records), is_durable=is_durable)
+    if is_durable:
+        durable.sync_directory(session.packs.fd)
 
 
 def dead_frames(session: Session, pack: int) -> dict[int, tuple[int, bytes]]:
@@ -331,7 +340,7 @@ def usage(session: Session) -> list[PackUsage]:
 
 def _usage(session: Session, pack: int) -> PackUsage | None:
     try:
-        handle = Handle(durable.open_file(session.packs.fd, pack_name(pack)))
+        handle = open_pack(session, pack)
     except FileNotFoundError:
         return None
     status = os.fstat(handle.fd)
