@@ -64,9 +64,9 @@ from functools import partial
 from typing import Final
 
 from objstore import clock
-from objstore.meta import segment
+from objstore.meta import drive_journal, segment
 from objstore.meta.crew import Crew
-from objstore.meta.drive_journal import SEGMENT_BYTES, DriveJournal
+from objstore.meta.drive_journal import DriveJournal
 from objstore.meta.interface import Unavailable
 from objstore.meta.roster import Page, Roster
 from objstore.meta.segment import HEADER_BYTES, Point, SegmentName
@@ -122,7 +122,7 @@ class Journal:
         before = self.end
         after, pieces = segment.record(self.roster.epoch, before, issued, clock_ms, changeset)
         length = sum(map(len, pieces))
-        if self._used + length > SEGMENT_BYTES:
+        if self._used + length > drive_journal.SEGMENT_BYTES:
             self._begin_segment()
         name, link = self._name, self._link
         failed = self._for_each(self.roster.members, lambda drive: partial(drive.append, name, link, pieces))

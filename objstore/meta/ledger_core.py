@@ -236,6 +236,10 @@ class LedgerCore:
         metrics.JOURNAL_BYTES.set(self._upkeep.journal_bytes)
         metrics.JOURNAL_DRIVES.set(len(self._journal.roster.members) if self._journal else 0)
 
+    def take_snapshot(self) -> None:
+        """Have a snapshot taken by the next `maintain`, however short the journal is."""
+        self._upkeep.want_snapshot()
+
     def inspect_index(self) -> None:
         """A reader found the index damaged: look, and stop for a rebuild if it is."""
         if self.failure is None and not index.is_sound(self._connection):
