@@ -11,6 +11,7 @@ Small blobs (up to k · 256 KiB) go into packs, the smallest (16 KiB) as copies;
 
 import asyncio
 from collections.abc import (
+    AsyncGenerator,
     AsyncIterable,
     AsyncIterator,
     Callable,
@@ -28,7 +29,7 @@ from objstore.erasure import frame
 from objstore.erasure.codec import Codec, EngineName
 from objstore.erasure.geometry import shard_bytes
 from objstore.model import BlobRef
-from objstore.storage import locator, packs, placement, shard_files
+from objstore.storage import listing, locator, packs, placement, shard_files
 from objstore.storage.budget import BufferPool, MemoryBudget
 from objstore.storage.compaction import PackMoves
 from objstore.storage.drive import DriveSet, Handle
@@ -42,16 +43,19 @@ from objstore.storage.interface import (
     PackStatus,
     StoreStatus,
     StoreUnavailable,
+    Verification,
     WriteQuorumLost,
 )
 from objstore.storage.latency import Latencies
-from objstore.storage.locator import NO_DRIVE, Layout, LocatorInvalid, Packed, Place
+from objstore.storage.locator import NO_DRIVE, Files, Layout, LocatorInvalid, Packed, Place
 from objstore.storage.packs import PackReader, PackWriter
 from objstore.storage.reading import BlobReader, Source
+from objstore.storage.repair import verify as verify_blob
 from objstore.storage.writing import (
     INLINE_BYTES,
     FilesWrite,
     Filler,
+    Frame,
     PackedWrite,
     frames_of,
     write_quorum,
@@ -462,6 +466,53 @@ class ErasureBlobStore:
     def _is_readable(self, number: int) -> bool:
         drive = self.drives.by_number(number)
         return drive is not None and drive.state is not DriveState.FAULTY
+
+    async def prune(self, ref: BlobRef, keep: BlobRef) -> None:
+        """See BlobStore."""
+        self._check_open()
+        assert ref.id == keep.id
+        old, new = self._layout(ref), self._layout(keep)
+        if isinstance(old, Packed) and isinstance(new, Packed):
+            length = frame.frame_bytes(shard_bytes(ref.size, old.data_shards))
+            gone = set(old.places) - set(new.places)
+            self._mark_dead(ref.id, [(place, length) for place in gone if place.drive != NO_DRIVE])
+        elif isinstance(old, Files) and isinstance(new, Files):
+            shards: dict[int, list[tuple[int, int]]] = {}
+            for chunk, shard, number in set(old.chunks_on()) - set(new.chunks_on()):
+                shards.setdefault(number, []).append((chunk, shard))
+            await asyncio.gather(*(self._remove_files(n, ref.id, files) for n, files in shards.items()))
+        else:
+            raise ValueError("two references that are not of one blob")
+
+    async def verify(self, ref: BlobRef, *, repair: bool) -> Verification:
+        """See BlobStore."""
+        self._check_open()
+        return await verify_blob(self._source, ref, self._layout(ref), self if repair else None)
+
+    def rooms(self) -> Mapping[int, int]:
+        """See repair.Mender."""
+        self._refresh()
+        return self._rooms
+
+    async def append(self, frames: Sequence[Frame], drives: Sequence[int]) -> list[Place]:
+        """See repair.Mender."""
+        if not frames:
+            return []
+        write = PackedWrite(frames, len(frames), self._writers, lambda place, length: None)
+        self._writes.add(write)
+        try:
+            write.start(drives, [])
+            await write.future
+        finally:
+            self._writes.discard(write)
+        return write.places
+
+    async def list(self) -> AsyncGenerator[BlobRef, None]:
+        """See BlobStore."""
+        self._check_open()
+        await self._flush_dead()
+        async for ref in listing.blobs(self.drives):
+            yield ref
 
     # -- compaction: see Compactable --------------------------------------------------------------
 

@@ -154,6 +154,14 @@ class BlobStore(Protocol):
         """How safe the blob is as far as the drives' states tell. No I/O, a few µs."""
         ...
 
+    async def prune(self, ref: BlobRef, keep: BlobRef) -> None:
+        """Give back what `ref` holds and `keep`, another reference of the same blob, does not.
+
+        After a move or repair was committed: prune(old, keep=new); after it was not: prune(new, keep=old).
+        Absent is fine. Raises StoreUnavailable.
+        """
+        ...
+
     async def verify(self, ref: BlobRef, *, repair: bool) -> Verification:
         """Read every shard and check it; with `repair`, rebuild bad and missing ones onto healthy drives.
 
@@ -189,8 +197,8 @@ class PackStatus:
     changed_ms: int = 0  # when it was last appended to
 
 
-class Compactable(Protocol):
-    """What a store with packs offers beside BlobStore, so that space inside packs comes back.
+class Compactable(BlobStore, Protocol):
+    """What a store with packs offers besides, so that space inside packs comes back.
 
     Who compacts decides by the metadata what is wanted; the store only copies and removes.
     """

@@ -10,6 +10,7 @@ the same blocks of any k other shards, which costs no more than the range asked 
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -112,10 +113,29 @@ class Shard:
     def read(self, first_block: int, length: int, latencies: Latencies) -> memoryview:
         """`length` bytes of whole blocks from `first_block` on, verified. Blocks. Raises ShardFailure."""
         began_s = clock.monotonic_s()
-        try:
+        with self._failures():
             blocks = self._read(first_block, length)
-            latencies.add(self.drive.path, clock.monotonic_s() - began_s)
-            return blocks
+        latencies.add(self.drive.path, clock.monotonic_s() - began_s)
+        return blocks
+
+    @property
+    def header(self) -> frame.FrameHeader:
+        """The frame's header, after a successful `read`."""
+        assert self._header is not None
+        return self._header
+
+    def read_from_medium(self, length: int) -> None:
+        """Check the whole payload as it lies on the drive, not in the page cache. Blocks; as `read`."""
+        with self._failures():
+            handle = self._open()
+            durable.forget_cached(handle.fd, self._base, frame.frame_bytes(length))
+            self._read(0, length)
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        """What the drive says, as what it means for the shard."""
+        try:
+            yield
         except FileNotFoundError:
             raise ShardAbsent(f"{self} is not there") from None
         except frame.FrameDamaged as exc:
@@ -173,6 +193,22 @@ class Shard:
 
     def __str__(self) -> str:
         return f"shard {self.shard} of chunk {self.chunk} of blob {self._blob.id.hex()} on {self.drive.path}"
+
+
+async def is_proved_absent(drives: DriveSet, number: int) -> bool:
+    """Whether "no such file" on drive `number` proves something: it is there, and the drive it was.
+
+    A drive that was emptied or unmounted a moment ago says the same, until one looks.
+    """
+    drive = drives.by_number(number)
+    if drive is None:
+        return not drives.is_member(number)
+    session = drive.session
+    try:
+        await drive.pool.submit(drive.probe)
+    except PoolFull:
+        return False
+    return session is not None and drive.session is session and drive.state is not DriveState.FAULTY
 
 
 class Segment(NamedTuple):
@@ -369,7 +405,9 @@ class BlobReader:
             number: failure for (chunk, number), failure in self._bad.items() if chunk == segment.chunk
         }
         for number, failure in failures.items():
-            if isinstance(failure, ShardAbsent) and not await self._is_proved(segment.chunk, number):
+            if isinstance(failure, ShardAbsent) and not await is_proved_absent(
+                self._source.drives, self._layout.drives_of(segment.chunk)[number]
+            ):
                 failures[number] = ShardUnknown(f"{failure}, and its drive is gone")
         k, total = self._layout.data_shards, self._layout.total_shards
         absent = sum(isinstance(failure, ShardAbsent) for failure in failures.values())
@@ -382,15 +420,6 @@ class BlobReader:
         if left + unknown >= k:
             return TooFewShards(message)
         return BlobMissing(message) if absent == total else BlobCorrupt(message)
-
-    async def _is_proved(self, chunk: int, number: int) -> bool:
-        """Whether the drive that said "no such file" is still the drive it was (not emptied or unmounted)."""
-        drive = self._source.drives.by_number(self._layout.drives_of(chunk)[number])
-        if drive is None:
-            return not self._source.drives.is_member(self._layout.drives_of(chunk)[number])
-        session = drive.session
-        await drive.pool.submit(drive.probe)
-        return session is not None and drive.session is session and drive.state is not DriveState.FAULTY
 
     def _open(self, segment: Segment, number: int) -> Shard:
         """The shard of the segment's chunk. Raises ShardFailure if it is known to be bad."""

@@ -6,7 +6,7 @@ the metadata is what makes a blob exist. All functions here block and run in the
 """
 
 import errno
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from os import urandom
 from typing import NamedTuple
@@ -102,11 +102,11 @@ def remove(session: Session, blob_id: bytes, shards: Iterable[tuple[int, int]]) 
             durable.unlink(directory.fd, ShardName(blob_id, chunk, shard).file)
 
 
-def names_in(session: Session, directory: str) -> Iterator[ShardName]:
+def names_in(session: Session, directory: str) -> list[ShardName]:
     """The shards in one of SHARD_DIRECTORIES; what is none is passed over."""
     assert directory in SHARD_DIRECTORIES
-    handle = Handle(durable.open_directory(session.shards.fd, directory))
-    for file in durable.names(handle.fd):
-        name = ShardName.parse(file)
-        if name is not None:
-            yield name
+    try:
+        handle = Handle(durable.open_directory(session.shards.fd, directory))
+    except FileNotFoundError:
+        return []
+    return [name for name in map(ShardName.parse, durable.names(handle.fd)) if name is not None]
