@@ -142,6 +142,9 @@ class HttpServer:
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request and write the answer; aiohttp only learns whether to go on."""
         source = _Source(request)
+        broken_off = cast(_Connection, request.protocol).broken_off
+        if broken_off is not None:
+            request._cancel(broken_off)
         if request.raw_path.startswith(_PAGE_PREFIXES) and (page := self._page_of(request)) is not None:
             return await self._respond(request, source, new_request_id(), await _shown(request, page))
         exchange = Exchange(_request_of(request), Wire(source, self._limits.stall_timeout_s))
@@ -386,12 +389,15 @@ class _Connection(web.RequestHandler):
     def __init__(self, protocols: "_Protocols", slots: asyncio.Semaphore, **options: Any) -> None:
         super().__init__(protocols, **options)
         self.was_connected = False
+        self.broken_off: ConnectionResetError | None = None
+        """The client closed its side in the middle of a body."""
         self._slots = slots
 
     @property
     def is_idle(self) -> bool:
         """No request is being answered or waiting to be."""
-        return not self._request_in_progress and not self._messages
+        waits = self._waiter is not None and not self._waiter.done()
+        return (waits or not self._request_count) and not self._request_in_progress and not self._messages
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.was_connected = True
@@ -412,8 +418,9 @@ class _Connection(web.RequestHandler):
         try:
             self._parser.feed_eof()
         except Exception as exc:  # the body is short, which is told where it is read
+            self.broken_off = ConnectionResetError(str(exc))
             if self._current_request is not None:
-                self._current_request._cancel(ConnectionResetError(str(exc)))
+                self._current_request._cancel(self.broken_off)
         return True
 
     def handle_error(
