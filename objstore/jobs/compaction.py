@@ -18,9 +18,10 @@ from objstore import clock, metrics
 from objstore.jobs import walk
 from objstore.jobs.garbage import deletable_before_ms
 from objstore.jobs.job import JobSettings, Pace, all_of
+from objstore.jobs.moving import move
 from objstore.meta import queries
 from objstore.meta.client import Metadata
-from objstore.meta.commands import MoveBlob, QueueRepair
+from objstore.meta.commands import QueueRepair
 from objstore.meta.interface import Conflict
 from objstore.model import BlobRef
 from objstore.shared_state import SharedState
@@ -155,7 +156,7 @@ class Compaction:
         if moved.locator == ref.locator:
             return _Found.UNWANTED
         try:
-            await self._metadata.write(MoveBlob(ref.id, ref.locator, moved.locator))
+            await move(self._metadata, self._store, ref, moved)
         except Conflict:
             return _Found.STUCK
         return _Found.MOVED

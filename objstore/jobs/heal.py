@@ -16,9 +16,10 @@ from typing import Any, Final
 from objstore import clock, metrics
 from objstore.jobs import walk
 from objstore.jobs.job import JobSettings, Pace, all_of
+from objstore.jobs.moving import move
 from objstore.meta import queries
 from objstore.meta.client import Metadata
-from objstore.meta.commands import FinishRepair, MoveBlob, PostponeRepair, QueueRepair
+from objstore.meta.commands import FinishRepair, PostponeRepair, QueueRepair
 from objstore.meta.interface import Conflict
 from objstore.meta.queries import Repair
 from objstore.model import BlobRef
@@ -59,8 +60,8 @@ class Mender:
     async def mend(self, ref: BlobRef) -> Verification:
         """Verify and repair the blob, and have the metadata name where it lies afterwards.
 
-        Raises Conflict when it was moved or let go of meanwhile: look at it again. What was written for
-        it then lies where no locator points, and is never read. Raises StorageError as `verify` does.
+        Raises Conflict when it was moved or let go of meanwhile: look at it again. Raises StorageError as
+        `verify` does.
         """
         async with self._gate:
             if ref.size <= LARGE_BYTES:
@@ -71,7 +72,7 @@ class Mender:
     async def _mend(self, ref: BlobRef) -> Verification:
         verification = await self._store.verify(ref, repair=True)
         if verification.ref.locator != ref.locator:
-            await self._metadata.write(MoveBlob(ref.id, ref.locator, verification.ref.locator))
+            await move(self._metadata, self._store, ref, verification.ref)
         metrics.REPAIRED_BLOBS.labels(_outcome(verification)).inc()
         if verification.repaired_shards:
             log.info(

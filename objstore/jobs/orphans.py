@@ -1,7 +1,8 @@
-"""Finds blobs on the drives that the metadata never heard of, and deletes them, in doubt not.
+"""Finds what lies on the drives and nothing needs: blobs the metadata never heard of, and shards too many.
 
-They are what a crash leaves between storing bytes and naming them. Code like this has lost more data
-than disks have, so:
+The first are what a crash leaves between storing bytes and naming them; the second are left when a
+blob was mended elsewhere and the drive it had lain on came back. Code like this has lost more data than
+disks have, so:
 - Only a blob unknown to the metadata (not even as garbage) counts, older than the grace period (no put
   takes half as long: PUT_S_MAX), in two scans at least SCANS_APART_S apart, and asked for once more right
   before it is deleted.
@@ -9,10 +10,12 @@ than disks have, so:
   index was replaced.
 - A pass that would delete more than `allowance` deletes nothing and says so until an operator looks:
   then it is far likelier that facts were lost than that so many bytes are left over.
+- A shard too many goes only after its blob was read and found whole where the metadata says it lies.
 - Every deletion is logged by itself.
 """
 
 import logging
+from dataclasses import dataclass, field
 from typing import Final
 
 from objstore import clock, metrics
@@ -22,7 +25,7 @@ from objstore.meta.client import Metadata
 from objstore.meta.commands import SetState
 from objstore.model import BlobRef
 from objstore.shared_state import SharedState
-from objstore.storage.interface import BlobStore, StorageError
+from objstore.storage.interface import BlobStore, DriveState, Health, StorageError, StoreUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +36,8 @@ ORPHANS_SHARE: Final = 0.01
 """… and so does one that wants to delete more than this part of all blobs found."""
 ORPHANS_FREE: Final = 10
 """… but so few are deleted whatever their share, or small stores would never be clean."""
+SUSPECTS_MAX: Final = 10_000
+"""So many are remembered of one scan; further ones wait for a later scan."""
 SCANS_APART_S: Final = 3600.0
 ALLOW_STATE: Final = "jobs.orphans.allow"
 """An operator's word: the next pass may delete up to this many (decimal digits). Used once."""
@@ -43,8 +48,34 @@ def allowance(blob_count: int) -> int:
     return max(ORPHANS_FREE, min(ORPHANS_MAX, int(blob_count * ORPHANS_SHARE)))
 
 
+@dataclass(slots=True)
+class _Scan:
+    """What one walk over the drives found, of blobs that are old enough."""
+
+    blobs: int = 0
+    """All of them, young ones too."""
+    unknown: dict[bytes, BlobRef] = field(default_factory=dict)
+    """Blobs that the metadata does not know, as found on the drives; no more than SUSPECTS_MAX."""
+    unknown_count: int = 0
+    surplus: dict[bytes, BlobRef] = field(default_factory=dict)
+    """Blobs with shards on drives where the metadata does not say they lie; no more than SUSPECTS_MAX."""
+
+
+class _Suspects:
+    """Since when (on the clock that never jumps) something was seen in every scan. In memory alone: a
+    restart is a fresh start."""
+
+    def __init__(self) -> None:
+        self._since_s: dict[bytes, float] = {}
+
+    def seen(self, found: dict[bytes, BlobRef], began_s: float, apart_s: float) -> dict[bytes, BlobRef]:
+        """Those of a scan that began at `began_s` which one at least `apart_s` before had found as well."""
+        self._since_s = {blob_id: self._since_s.get(blob_id, began_s) for blob_id in found}
+        return {blob_id: ref for blob_id, ref in found.items() if began_s - self._since_s[blob_id] >= apart_s}
+
+
 class Orphans:
-    """The orphans job. What it suspects it remembers in memory alone: a restart is a fresh start."""
+    """The orphans job."""
 
     name = "orphans"
 
@@ -61,8 +92,8 @@ class Orphans:
         self._shared = shared
         self._settings = settings
         self._pace = pace
-        self._suspects: dict[bytes, float] = {}
-        """Ids unknown in an earlier scan, and when that one began (on the clock that never jumps)."""
+        self._unknown = _Suspects()
+        self._surplus = _Suspects()
         self._is_first = True
 
     async def run(self) -> float:
@@ -71,70 +102,85 @@ class Orphans:
             self._is_first = False
             return self._settings.orphan_first_s
         began_s = clock.monotonic_s()
-        unknown, blob_count = await self._scan()
-        seen_before = {
-            blob_id: ref
-            for blob_id, ref in unknown.items()
-            if began_s - self._suspects.get(blob_id, began_s) >= self._apart_s()
-        }
-        self._suspects = {blob_id: self._suspects.get(blob_id, began_s) for blob_id in unknown}
-        metrics.ORPHAN_BLOBS.set(len(unknown))
-        if seen_before:
-            await self._delete(seen_before, blob_count)
+        apart_s = min(SCANS_APART_S, self._settings.orphan_every_s / 2)
+        scan = await self._scan()
+        metrics.ORPHAN_BLOBS.set(scan.unknown_count)
+        await self._delete(self._unknown.seen(scan.unknown, began_s, apart_s), scan)
+        for found in self._surplus.seen(scan.surplus, began_s, apart_s).values():
+            await self._prune(found)
         return self._settings.orphan_every_s
 
-    def _apart_s(self) -> float:
-        return min(SCANS_APART_S, self._settings.orphan_every_s / 2)
-
-    async def _scan(self) -> tuple[dict[bytes, BlobRef], int]:
-        """The old blobs on the drives that the metadata does not know, and how many there are in all."""
+    async def _scan(self) -> _Scan:
         ground = await self._ground()
-        unknown: dict[bytes, BlobRef] = {}
+        scan = _Scan()
         batch: dict[bytes, BlobRef] = {}
-        count = 0
         began_s = clock.monotonic_s()
         async for ref in self._store.list():
-            count += 1
-            if self._is_old(ref):
+            scan.blobs += 1
+            if clock.now_ms() - clock.id_ms(ref.id) > self._settings.orphan_grace_s * 1000:
                 batch[ref.id] = ref
             if len(batch) >= BATCH_BLOBS:
-                unknown |= await self._unknown(batch)
+                await self._judge(batch, scan)
                 batch = {}
                 await self._pace.rest(clock.monotonic_s() - began_s)
                 began_s = clock.monotonic_s()
-        unknown |= await self._unknown(batch)
+        await self._judge(batch, scan)
         if await self._ground() != ground:
             log.info("scan for orphans abandoned: drives came or went, or the index is another")
-            return {}, count
-        return unknown, count
+            return _Scan()
+        return scan
 
-    async def _ground(self) -> tuple[int, list[tuple[str, str]]]:
+    async def _ground(self) -> tuple[int, frozenset[str]]:
         """What a scan stands on: if it moves, the scan says nothing."""
-        status = await self._store.status()
-        return self._shared.index_generation, [(drive.uuid, drive.state) for drive in status.drives]
+        readable = (DriveState.ONLINE, DriveState.READ_ONLY)
+        drives = (await self._store.status()).drives
+        return self._shared.index_generation, frozenset(d.uuid for d in drives if d.state in readable)
 
-    def _is_old(self, ref: BlobRef) -> bool:
-        return clock.now_ms() - clock.id_ms(ref.id) > self._settings.orphan_grace_s * 1000
+    async def _judge(self, batch: dict[bytes, BlobRef], scan: _Scan) -> None:
+        lying = await self._metadata.read(queries.blobs_lying, list(batch))
+        for blob_id, found in batch.items():
+            known = lying.get(blob_id)
+            if known is None:
+                scan.unknown_count += 1
+                _remember(scan.unknown, found)
+            elif self._store.exposure(found).drives - self._store.exposure(known).drives:
+                _remember(scan.surplus, found)
 
-    async def _unknown(self, refs: dict[bytes, BlobRef]) -> dict[bytes, BlobRef]:
-        known = await self._metadata.read(queries.blobs_known, list(refs))
-        return {blob_id: ref for blob_id, ref in refs.items() if blob_id not in known}
-
-    async def _delete(self, orphans: dict[bytes, BlobRef], blob_count: int) -> None:
-        allowed = max(allowance(blob_count), await self._allowed_by_operator())
-        if len(orphans) > allowed:
-            metrics.ORPHANS_HELD.set(len(orphans))
+    async def _delete(self, orphans: dict[bytes, BlobRef], scan: _Scan) -> None:
+        if not orphans:
+            metrics.ORPHANS_HELD.set(0)
+            return
+        allowed = max(allowance(scan.blobs), await self._allowed_by_operator())
+        if scan.unknown_count > allowed:
+            metrics.ORPHANS_HELD.set(scan.unknown_count)
             log.error(
                 "%d of %d blobs on the drives are unknown to the metadata, more than the %d that may be "
                 "deleted unasked: nothing was deleted; make sure that no metadata was lost",
-                len(orphans),
-                blob_count,
+                scan.unknown_count,
+                scan.blobs,
                 allowed,
             )
             return
         metrics.ORPHANS_HELD.set(0)
-        for ref in (await self._unknown(orphans)).values():
-            await self._delete_one(ref)
+        known = await self._metadata.read(queries.blobs_known, list(orphans))
+        for blob_id in orphans.keys() - known:
+            await self._delete_one(orphans[blob_id])
+
+    async def _prune(self, found: BlobRef) -> None:
+        """Give back shards of a blob that is whole without them."""
+        known = (await self._metadata.read(queries.blobs_lying, [found.id])).get(found.id)
+        if known is None:
+            return
+        began_s = clock.monotonic_s()
+        try:
+            if (await self._store.verify(known, repair=False)).health == Health.HEALTHY:
+                log.warning("giving back shards of blob %s that nothing refers to", found.id.hex())
+                await self._store.prune(found, keep=known)
+        except StoreUnavailable:
+            raise
+        except (StorageError, OSError) as exc:
+            log.warning("shards of blob %s not given back: %s", found.id.hex(), exc)
+        await self._pace.rest(clock.monotonic_s() - began_s)
 
     async def _delete_one(self, ref: BlobRef) -> None:
         age_s = (clock.now_ms() - clock.id_ms(ref.id)) // 1000
@@ -145,14 +191,12 @@ class Orphans:
             age_s,
         )
         try:
-            is_gone = await self._store.delete(ref)
-        except StorageError as exc:
+            await self._store.delete(ref)
+        except (StorageError, OSError) as exc:
             log.warning("orphan blob %s not deleted: %s", ref.id.hex(), exc)
             return
         metrics.DELETED_BLOBS.labels("orphan").inc()
         metrics.DELETED_BYTES.labels("orphan").inc(ref.size)
-        if is_gone:
-            self._suspects.pop(ref.id, None)
 
     async def _allowed_by_operator(self) -> int:
         value = await self._metadata.read(queries.state, ALLOW_STATE)
@@ -160,3 +204,8 @@ class Orphans:
             return 0
         await self._metadata.write(SetState(ALLOW_STATE, b""))
         return int(value)
+
+
+def _remember(suspects: dict[bytes, BlobRef], ref: BlobRef) -> None:
+    if len(suspects) < SUSPECTS_MAX:
+        suspects[ref.id] = ref

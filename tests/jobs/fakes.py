@@ -205,6 +205,12 @@ class FakeStore:
         self.deleted.append(ref.id)
         return is_gone
 
+    async def prune(self, ref: BlobRef, keep: BlobRef) -> None:
+        for shard, number in enumerate(ref.locator):
+            drive = self.drives.get(number)
+            if number != keep.locator[shard] and drive is not None and drive.is_online:
+                drive.shards.pop((ref.id, shard), None)
+
     async def list(self) -> AsyncIterator[BlobRef]:
         found: dict[bytes, list[int]] = {}
         for drive in self.drives.values():
@@ -276,6 +282,10 @@ class FakePacks:
             raise StorageError("damaged")
         self.packs_.setdefault(self.OPEN, {})[ref.id] = False
         return BlobRef(ref.id, ref.size, bytes([self.OPEN]))
+
+    async def prune(self, ref: BlobRef, keep: BlobRef) -> None:
+        for pack in set(ref.locator) - set(keep.locator):
+            self.packs_[pack][ref.id] = True
 
     async def remove_pack(self, drive: int, pack: int) -> None:
         del self.packs_[pack]

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -11,6 +12,7 @@ from objstore.jobs.compaction import Compaction
 from objstore.meta import queries
 from objstore.meta.interface import Conflict
 from objstore.model import BlobRef
+from objstore.storage.interface import Compactable
 from tests.jobs.fakes import QUICK, START_MS, FakePacks, LocalMetadata, at_full_speed, shared_state
 
 
@@ -23,7 +25,9 @@ class Scene:
         self.job = self.new_job()
 
     def new_job(self) -> Compaction:
-        return Compaction(self.metadata.metadata, self.store, self.shared, QUICK, at_full_speed())
+        return Compaction(
+            self.metadata.metadata, cast(Compactable, self.store), self.shared, QUICK, at_full_speed()
+        )
 
     def run(self, times: int = 1) -> None:
         for _ in range(times):

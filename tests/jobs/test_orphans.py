@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from objstore import clock
+from objstore.jobs import orphans
 from objstore.jobs.orphans import ALLOW_STATE, ORPHANS_FREE, ORPHANS_MAX, Orphans, allowance
 from objstore.meta import queries
 from objstore.meta.commands import SetState
@@ -114,9 +115,7 @@ def test_the_metadata_is_asked_once_more_right_before_the_deletion(
 ) -> None:
     orphan = scene.orphan()
     scene.scan()
-    known = queries.blobs_known
-    answers = iter([set(), {orphan.id}])
-    monkeypatch.setattr(queries, "blobs_known", lambda db, ids: known(db, ids) | next(answers))
+    monkeypatch.setattr(queries, "blobs_known", lambda db, ids: {orphan.id})
     scene.scan()
     assert scene.store.good_shards(orphan) == 6
 
@@ -196,3 +195,35 @@ def test_a_listing_that_fails_deletes_nothing(scene: Scene) -> None:
     with pytest.raises(StoreUnavailable):
         asyncio.run(scene.job.run())
     assert scene.store.good_shards(orphan) == 6
+
+
+def surplus(scene: Scene) -> BlobRef:
+    """A blob that was mended elsewhere while a drive was away which is back now."""
+    extra = scene.store.add_drive()
+    (ref,) = scene.known(1)
+    extra.shards[ref.id, 2] = True
+    return ref
+
+
+def test_shards_too_many_go_when_the_blob_is_whole_without_them(scene: Scene) -> None:
+    ref = surplus(scene)
+    scene.scan()
+    assert (ref.id, 2) in scene.store.drives[6].shards
+    scene.scan()
+    assert not scene.store.drives[6].shards and scene.store.good_shards(ref) == 6
+
+
+def test_shards_too_many_stay_while_they_may_be_needed(scene: Scene) -> None:
+    ref = surplus(scene)
+    scene.store.drives[2].shards[ref.id, 2] = False
+    for _ in range(3):
+        scene.scan()
+    assert (ref.id, 2) in scene.store.drives[6].shards
+
+
+def test_the_memory_of_a_scan_is_bounded(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(orphans, "SUSPECTS_MAX", 5)
+    found = [scene.orphan() for _ in range(8)]
+    for _ in range(5):
+        scene.scan()
+    assert not any(map(scene.store.good_shards, found))

@@ -1,0 +1,29 @@
+"""Having the metadata name the place where a blob lies from now on."""
+
+from contextlib import suppress
+
+from objstore.meta.client import Metadata
+from objstore.meta.commands import MoveBlob
+from objstore.meta.interface import Conflict
+from objstore.model import BlobRef
+from objstore.storage.interface import BlobStore, StorageError
+
+
+async def move(metadata: Metadata, store: BlobStore, old: BlobRef, new: BlobRef) -> None:
+    """Commit that the blob lies at `new`, durable there, and give back what only `old` holds.
+
+    Raises Conflict when the blob was moved or let go of since `old` was read; then what only `new` holds
+    is given back. When nobody knows whether it was committed (OutcomeUnknown) both stay: nothing is
+    lost, and what is too much is found by a scan.
+    """
+    try:
+        await metadata.write(MoveBlob(old.id, old.locator, new.locator))
+    except Conflict:
+        await _prune(store, new, keep=old)
+        raise
+    await _prune(store, old, keep=new)
+
+
+async def _prune(store: BlobStore, ref: BlobRef, keep: BlobRef) -> None:
+    with suppress(StorageError, OSError):  # only space is lost, until a scan finds it
+        await store.prune(ref, keep)
