@@ -9,12 +9,14 @@ from typing import Any, Final
 
 from objstore import blocking, clock
 from objstore.api.call import Reply
-from objstore.s3 import xml
+from objstore.s3 import errors, xml
 from objstore.s3.documents.error import error_document
 from objstore.s3.errors import S3Error
 
 XML: Final = "application/xml"
 WITHOUT_BODY: Final = frozenset({204, 304})
+CLOSING: Final = (errors.BadRequest, errors.IncompleteBody, errors.RequestTimeout)
+"""After these nobody can be sure where the next request on the connection would begin."""
 INLINE_ITEMS: Final = 250
 """Documents with more repeated elements than this (1 ms) are written off the event loop."""
 
@@ -35,6 +37,8 @@ class Response:
     body: bytes | memoryview = b""
     stream: AsyncIterator[bytes | memoryview] | None = None
     length: int | None = None
+    closes: bool = False
+    """The connection is of no further use after this answer."""
 
 
 async def render(reply: Reply, method: str) -> Response:
@@ -65,8 +69,9 @@ def render_error(error: S3Error, method: str, resource: str, request_id: str, ho
     if error.status in WITHOUT_BODY:
         return Response(error.status, error.headers)
     headers = {"content-type": XML, **error.headers}
+    closes = isinstance(error, CLOSING)
     if method == "HEAD":
-        return Response(error.status, headers, length=0)
+        return Response(error.status, headers, length=0, closes=closes)
     body = error_document(
         code=error.code,
         message=error.message,
@@ -75,7 +80,7 @@ def render_error(error: S3Error, method: str, resource: str, request_id: str, ho
         request_id=request_id,
         host_id=host_id,
     )
-    return Response(error.status, headers, body, length=len(body))
+    return Response(error.status, headers, body, length=len(body), closes=closes)
 
 
 def head(response: Response, request_id: str, host_id: str, *, is_http_10: bool, keeps_alive: bool) -> bytes:

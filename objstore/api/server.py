@@ -165,7 +165,8 @@ class HttpServer:
     ) -> web.StreamResponse:
         """Write a response, whole or not at all: one that breaks off takes the connection with it."""
         code, is_whole = "", False
-        keeps_alive = request.keep_alive and not self._is_draining and source.is_soon_read()
+        keeps_alive = request.keep_alive and not (response.closes or self._is_draining)
+        keeps_alive = keeps_alive and source.is_soon_read()
         output = _Output(request, self._limits.stall_timeout_s)
         try:
             head = render.head(
@@ -188,7 +189,7 @@ class HttpServer:
             if exchange is not None:
                 exchange.code = exchange.code or code
                 exchange.finish(response.status, output.sent_bytes)
-        if is_whole and not source.is_eof():
+        if is_whole and not response.closes and not source.is_eof():
             keeps_alive = await source.discard(half_close=not keeps_alive) and keeps_alive
         return KEEP_ALIVE if is_whole and keeps_alive else CLOSE
 
@@ -383,6 +384,19 @@ KEEP_ALIVE: Final = _Written(True)
 CLOSE: Final = _Written(False)
 
 
+class _Refusal(_Written):
+    """An answer to what aiohttp could not read as a request; the connection ends with it."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(keeps_alive=False)
+        self._data = data
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        """Write it."""
+        if request.transport is not None:
+            request.transport.write(self._data)
+
+
 class _Connection(web.RequestHandler):
     """aiohttp's connection, with errors in S3's form, a bound on their number, and half-closing."""
 
@@ -440,14 +454,9 @@ class _Connection(web.RequestHandler):
         exchange.code = error.code
         host_id = "objstore"
         shown = render.render_error(error, "GET", "/", exchange.request_id, host_id)
+        head = render.head(shown, exchange.request_id, host_id, is_http_10=False, keeps_alive=False)
         exchange.finish(error.status, len(shown.body))
-        response = web.Response(
-            status=shown.status,
-            headers={**shown.headers, "x-amz-request-id": exchange.request_id, "x-amz-id-2": host_id},
-            body=bytes(shown.body),
-        )
-        response.force_close()
-        return response
+        return _Refusal(head + bytes(shown.body))
 
 
 class _Protocols(web.Server):
