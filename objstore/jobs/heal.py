@@ -45,6 +45,8 @@ HOPELESS_EVERY: Final = 8
 """Of a blob whose shards are missing because drives are away, only each so-manieth attempt reads it."""
 SAVE_S: Final = 30.0
 COUNT_EVERY_S: Final = 3600.0
+COUNT_AT_RISK_EVERY_S: Final = 300.0
+"""The same while there are blobs at risk."""
 _READABLE: Final = (DriveState.ONLINE, DriveState.READ_ONLY)
 
 
@@ -205,7 +207,8 @@ class Heal:
         online = await self._drives()
         if online != self._online:
             self._online, self._changed_s, self._counted_s = online, clock.monotonic_s(), float("-inf")
-        if clock.monotonic_s() - self._counted_s > COUNT_EVERY_S:
+        count_every_s = COUNT_AT_RISK_EVERY_S if self.at_risk else COUNT_EVERY_S
+        if clock.monotonic_s() - self._counted_s > count_every_s:
             await self._count_at_risk()
         if clock.monotonic_s() - self._changed_s >= self._settings.heal_settle_s:
             await self._note_absences()
