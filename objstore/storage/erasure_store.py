@@ -116,7 +116,7 @@ class ErasureBlobStore:
         self._at_risk = 0
         self._writer_of: dict[str, PackWriter] = {}
         self._writers: dict[int, PackWriter] = {}
-        self._swept_s = 0.0
+        self._swept_s = clock.monotonic_s()
         self._readers = {drive.path: PackReader(drive) for drive in drives}
         self._rooms: dict[int, int] = {}
         self._writes: set[PackedWrite] = set()
