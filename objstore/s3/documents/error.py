@@ -27,5 +27,10 @@ def error_document(
         "RequestId": request_id,
         "HostId": host_id,
     }
-    body = "".join(f"<{name}>{escape(value)}</{name}>" for name, value in pairs.items())
+    body = "".join(f"<{name}>{_readable(value)}</{name}>" for name, value in pairs.items())
     return (DECLARATION if declaration else b"") + f"<Error>{body}</Error>".encode()
+
+
+def _readable(value: str) -> str:
+    """Line breaks stay line breaks: people compare a canonical request with theirs line by line."""
+    return escape(value).replace("&#10;", "\n")
