@@ -40,7 +40,7 @@ def test_keys_come_in_the_order_of_their_utf8_bytes(s3, filled):
     assert walk(s3, filled)[0] == KEYS
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
+@pytest.mark.parametrize("size", [1, 3, 1000])
 @pytest.mark.parametrize("delimiter", ["", "/", "b", "//", "日", "%"])
 @pytest.mark.parametrize("prefix", ["", "a", "a/", "ä", "😀", "%", "_", "x", "no such"])
 def test_pages_of_any_size_make_the_same_listing(s3, filled, prefix, delimiter, size):
