@@ -28,6 +28,8 @@ LINE_BYTES_MAX: Final = 32 * 1024
 """Request line and each header: a presigned URL with a session token passes 8 KiB."""
 HEADERS_MAX: Final = 256
 HANDSHAKE_TIMEOUT_S: Final = 15.0
+TLS_SHUTDOWN_TIMEOUT_S: Final = 1.0
+"""Few clients answer a goodbye; an idle connection must not hold up an orderly stop."""
 SLICE_BYTES: Final = 1024 * 1024
 """The most that is handed to a socket at once: the event loop is shared with others."""
 WRITE_BUFFER_BYTES: Final = 1024 * 1024
@@ -131,6 +133,7 @@ class HttpServer:
                 accepted,
                 ssl=self._tls,
                 ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S if self._tls else None,
+                ssl_shutdown_timeout=TLS_SHUTDOWN_TIMEOUT_S if self._tls else None,
             )
         except (TimeoutError, OSError) as exc:  # mostly strangers at the TLS door
             _log.debug("connection not established: %s", exc)
@@ -143,7 +146,7 @@ class HttpServer:
         """Answer one request and write the answer; aiohttp only learns whether to go on."""
         source = _Source(request)
         broken_off = cast(_Connection, request.protocol).broken_off
-        if broken_off is not None:
+        if broken_off is not None and not source.is_eof():
             request._cancel(broken_off)
         if request.raw_path.startswith(_PAGE_PREFIXES) and (page := self._page_of(request)) is not None:
             return await self._respond(request, source, new_request_id(), await _shown(request, page))
