@@ -19,6 +19,7 @@ from objstore.shared_state import SharedState
 from objstore.storage.drive import DriveSet, open_drives
 from objstore.storage.interface import DriveState
 from objstore.supervisor import Runtime, RuntimeDirectory, Supervisor
+from objstore.tls import tls_context
 
 RETRY_S: Final = 0.25
 """Between two attempts of the supervisor to give root its row while the ledger cannot commit."""
@@ -32,8 +33,9 @@ _log = logging.getLogger("objstore.app")
 def serve(config: Config, say: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT. `say` shows the operator a line.
 
-    Raises DeploymentError, DriveError, OSError (address in use) before anything runs.
+    Raises ConfigError, DeploymentError, DriveError before anything runs.
     """
+    tls_context(config)
     log.start(level=config.log_level, format=config.log_format, access=False)
     directories = deployment.drive_directories(config)
     if deployment.make_divided_directories(config, directories):

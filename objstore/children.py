@@ -9,7 +9,6 @@ import json
 import logging
 import signal
 import socket
-import ssl
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
@@ -18,13 +17,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from objstore import deployment, log, metrics, supervisor
-from objstore.config import Config
+from objstore.config import Config, ConfigError
 from objstore.iam.sealing import Sealer
 from objstore.model import BlobRef
 from objstore.shared_state import SharedState
 from objstore.storage.drive import DriveSet, open_drives
 from objstore.storage.interface import BlobStore, DriveState
 from objstore.supervisor import Runtime
+from objstore.tls import tls_context
 
 if TYPE_CHECKING:
     from objstore.api.server import HttpServer
@@ -210,21 +210,10 @@ def accepted_regions(config: Config) -> tuple[str, ...]:
     return tuple(dict.fromkeys((config.region, *config.other_regions, "us-east-1")))
 
 
-def tls_context(config: Config) -> ssl.SSLContext | None:
-    """From the certificate files; None without. Raises OSError, ssl.SSLError."""
-    if config.tls_certificate is None:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    context.load_cert_chain(config.tls_certificate, config.tls_key)
-    return context
-
-
 def _reload_certificate(config: Config, server: "HttpServer") -> None:
     try:
         context = tls_context(config)
-    except (OSError, ssl.SSLError) as exc:
+    except ConfigError as exc:
         _log.error("certificate not reloaded, the old one stays in use: %s", exc)
         return
     if context is not None:
