@@ -1,7 +1,7 @@
 """A world without sockets and drives: facts in one database, blobs in a dictionary, faults on demand."""
 
 import itertools
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
 from objstore import clock
@@ -16,7 +16,7 @@ from objstore.service.multipart import Uploads
 from objstore.service.objects import NewObject, Objects
 from objstore.service.reader import Reader, ReadsUnderWay
 from objstore.service.writer import Writer
-from objstore.storage.interface import BlobMissing, Observe, StoreStatus, Verification
+from objstore.storage.interface import BlobMissing, Exposure, Observe, StoreStatus, Verification
 from tests.meta.support.sqlite_database import SqliteDatabase
 
 P = ParamSpec("P")
@@ -65,7 +65,7 @@ class DictStore:
 
     async def put(
         self,
-        source: AsyncIterator[bytes | memoryview],
+        source: AsyncIterable[bytes | memoryview],
         size_hint: int | None = None,
         observe: Observe | None = None,
     ) -> BlobRef:
@@ -107,6 +107,9 @@ class DictStore:
         moved = BlobRef(blob.id, blob.size, b"moved-%d" % next(self._numbers))
         self.blobs[moved.locator] = self.blobs.pop(blob.locator)
         return moved
+
+    def exposure(self, ref: BlobRef) -> Exposure:
+        raise NotImplementedError
 
     async def verify(self, ref: BlobRef, *, repair: bool) -> Verification:
         raise NotImplementedError

@@ -309,7 +309,8 @@ def test_a_part_replaced_between_look_and_commit_is_looked_at_again() -> None:
     async def scenario() -> None:
         upload_id, etags = await world.put_parts("key", [b"data"])
         begun = world.uploads.find(world.bucket, "key", upload_id)
-        write, replaced = world.facts.write, []
+        write = world.facts.write
+        replaced: list[bool] = []
 
         async def meanwhile(command: Any) -> Any:
             if type(command).__name__ == "CompleteUpload" and not replaced:
