@@ -24,7 +24,7 @@ from objstore.storage.interface import BlobStore, DriveState, StorageError
 log = logging.getLogger(__name__)
 
 BATCH_BLOBS: Final = 256
-PARALLEL_DELETES: Final = 16
+PARALLEL_DELETES: Final = 64
 RELEASED_PARTS: Final = 500
 """Parts of a dropped upload let go in one transaction."""
 LOOK_AGAIN_S: Final = 600.0

@@ -77,7 +77,7 @@ class Mender:
             await move(self._metadata, self._store, ref, verification.ref)
         metrics.REPAIRED_BLOBS.labels(_outcome(verification)).inc()
         if verification.repaired_shards:
-            log.info(
+            log.debug(
                 "repaired %d shards of blob %s, now %s",
                 verification.repaired_shards,
                 ref.id.hex(),

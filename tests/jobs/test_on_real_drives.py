@@ -80,7 +80,7 @@ class Scene:
             self.metadata.name(await self.put(size))
 
     def refs(self) -> list[BlobRef]:
-        return self.metadata.ask(queries.blobs_after)
+        return self.metadata.ask(queries.blobs_after, limit=100_000)
 
     async def check_all(self) -> None:
         """Every blob the metadata knows reads back byte for byte."""
