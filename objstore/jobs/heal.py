@@ -210,8 +210,10 @@ class Heal:
         count_every_s = COUNT_AT_RISK_EVERY_S if self.at_risk else COUNT_EVERY_S
         if clock.monotonic_s() - self._counted_s > count_every_s:
             await self._count_at_risk()
-        if clock.monotonic_s() - self._changed_s >= self._settings.heal_settle_s:
+        is_settled = clock.monotonic_s() - self._changed_s >= self._settings.heal_settle_s
+        if is_settled or "healed" not in self._state:
             await self._note_absences()
+        if is_settled:
             await self._heal_if_due()
         return self._settings.heal_every_s
 

@@ -213,6 +213,14 @@ def test_a_new_deployment_needs_no_walk(advance: Advance) -> None:
     assert not scene.store.verified and scene.good(refs) == [6] * 3
 
 
+def test_a_new_deployment_that_is_filled_at_once_needs_no_walk_either(advance: Advance) -> None:
+    scene = Scene()
+    asyncio.run(scene.heal(replace(QUICK, heal_settle_s=60)).run())
+    scene.stored(3)
+    asyncio.run(scene.heal().run())
+    assert not scene.store.verified
+
+
 def test_an_empty_drive_in_place_of_a_lost_one_is_filled_and_walked_twice(advance: Advance) -> None:
     scene = Scene()
     asyncio.run(scene.heal().run())
