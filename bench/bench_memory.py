@@ -32,12 +32,13 @@ class Sampler(threading.Thread):
 
 
 def upload(target: Target, path: str, blocks: int) -> None:
-    request = signed(target, "PUT", path, headers={"content-length": str(blocks * len(BLOCK))})
+    request = signed(target, "PUT", path)
     connection = http.client.HTTPConnection(target.host, target.port, timeout=600)
     connection.putrequest("PUT", path, skip_host=True, skip_accept_encoding=True)
-    for line in request.head.decode().split("\r\n")[1:]:
-        if line and not (line.startswith("content-length") and line.endswith(": 0")):
-            connection.putheader(*line.split(": ", 1))
+    headers = dict(line.split(": ", 1) for line in request.head.decode().split("\r\n")[1:] if line)
+    headers["content-length"] = str(blocks * len(BLOCK))  # not among the signed ones
+    for name, value in headers.items():
+        connection.putheader(name, value)
     connection.endheaders()
     for _ in range(blocks):
         connection.send(BLOCK)
