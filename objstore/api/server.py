@@ -32,6 +32,9 @@ TLS_SHUTDOWN_TIMEOUT_S: Final = 1.0
 """Few clients answer a goodbye; an idle connection must not hold up an orderly stop."""
 SLICE_BYTES: Final = 1024 * 1024
 """The most that is handed to a socket at once: the event loop is shared with others."""
+READ_BUFFER_BYTES: Final = 64 * 1024
+"""Of a body nobody has asked for yet, a connection holds at most this and what one more read brings
+(256 KiB); more costs memory and gains no speed."""
 WRITE_BUFFER_BYTES: Final = 1024 * 1024
 """Above this a response waits until its client has taken some."""
 JOINED_BYTES_MAX: Final = 64 * 1024
@@ -171,6 +174,8 @@ class HttpServer:
         keeps_alive = request.keep_alive and not (response.closes or self._is_draining)
         keeps_alive = keeps_alive and source.is_soon_read()
         output = _Output(request, self._limits.stall_timeout_s)
+        if output.is_http_10 and response.stream is not None and response.length is None:
+            keeps_alive = False  # the end of the connection is the only end such a body can have
         try:
             head = render.head(
                 response,
@@ -483,6 +488,7 @@ class _Protocols(web.Server):
             "max_field_size": LINE_BYTES_MAX,
             "max_headers": HEADERS_MAX,
             "max_line_size": LINE_BYTES_MAX,
+            "read_bufsize": READ_BUFFER_BYTES,
         }
 
     def __call__(self) -> _Connection:
