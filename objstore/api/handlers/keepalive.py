@@ -31,11 +31,17 @@ async def answer(call: Call, operation: Awaitable[Any], reply: Callable[[Any], R
     """
     task = asyncio.ensure_future(operation)
     _under_way.add(task)
-    task.add_done_callback(_under_way.discard)
+    task.add_done_callback(_finished)
     done, _ = await asyncio.wait({task}, timeout=QUICK_S)
     if done:
         return reply(task.result())
     return Reply(headers={"content-type": "application/xml"}, stream=_late(call, task, reply))
+
+
+def _finished(task: "asyncio.Future[Any]") -> None:
+    _under_way.discard(task)
+    if not task.cancelled():
+        task.exception()  # retrieved: whoever waited may have gone away
 
 
 async def _late(
