@@ -433,6 +433,22 @@ def heal_status(as_json: bool, config: Config) -> None:
     sys.exit(0 if found.is_complete else 3)
 
 
+@main.group()
+def orphans() -> None:
+    """Bytes on the drives that the metadata does not know."""
+
+
+@orphans.command("allow")
+@click.argument("count", type=click.IntRange(min=1))
+@_drives_options
+def orphans_allow(count: int, config: Config) -> None:
+    """Let the next scan delete up to COUNT of them, once: after you made sure that no metadata was lost."""
+    from objstore.upkeep import allow_orphans
+
+    _run(allow_orphans(config, count))
+    click.echo(f"The next scan may delete up to {count} orphans.")
+
+
 # Children of the supervisor
 
 

@@ -12,10 +12,11 @@ from objstore.app import order_document, usable_directories
 from objstore.config import Config
 from objstore.deployment import DeploymentError
 from objstore.iam.users import Users
-from objstore.jobs import walk
+from objstore.jobs import orphans, walk
 from objstore.jobs.heal import Heal
 from objstore.meta import invariants, queries
 from objstore.meta.client import Metadata
+from objstore.meta.commands import SetState
 from objstore.meta.interface import Database
 from objstore.shared_state import SharedState
 from objstore.storage.drive import add_drive, open_drives, replace_drive
@@ -180,3 +181,9 @@ async def heal_status(config: Config) -> HealStatus:
         drives_not_online=away,
         drives_to_heal=to_heal,
     )
+
+
+async def allow_orphans(config: Config, count: int) -> None:
+    """Let the next scan for orphans delete up to `count`. Raises DeploymentError, DriveError, MetadataError."""
+    async with metadata_and_users(config) as (metadata, _):
+        await metadata.write(SetState(orphans.ALLOW_STATE, str(count).encode()))
