@@ -184,6 +184,6 @@ async def heal_status(config: Config) -> HealStatus:
 
 
 async def allow_orphans(config: Config, count: int) -> None:
-    """Let the next scan for orphans delete up to `count`. Raises DeploymentError, DriveError, MetadataError."""
+    """Let the next scan for orphans delete up to `count`, once. Raises as `metadata_and_users`."""
     async with metadata_and_users(config) as (metadata, _):
         await metadata.write(SetState(orphans.ALLOW_STATE, str(count).encode()))
