@@ -10,6 +10,7 @@ from objstore.service.listing import Listings
 from objstore.service.multipart import Uploads
 from objstore.service.objects import Objects
 from objstore.service.reader import Reader, ReadsUnderWay
+from objstore.service.subresources import Subresources
 from objstore.service.writer import Writer
 from objstore.shared_state import SharedState
 from objstore.storage.interface import BlobStore
@@ -25,6 +26,7 @@ class Services:
     copies: Copies
     deletions: Deletions
     uploads: Uploads
+    subresources: Subresources
     _writer: Writer
 
     async def drain(self) -> None:
@@ -46,5 +48,6 @@ def build_services(
         deletions=Deletions(objects),
         copies=Copies(facts, writer, reader, objects),
         uploads=Uploads(facts, writer),
+        subresources=Subresources(facts, shared),
         _writer=writer,
     )
