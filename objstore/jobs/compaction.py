@@ -97,7 +97,9 @@ class Compaction:
         key = (pack.drive, pack.pack)
         if found - {_Found.UNWANTED}:
             self._empty.pop(key, None)
-        elif self._empty.setdefault(key, began_ms) < deletable_before_ms(self._shared, self._settings):
+        elif self._empty.setdefault(key, began_ms) < deletable_before_ms(
+            self._shared, self._settings.garbage_grace_s
+        ):
             log.info("removing pack %016x of drive %d: nothing in it is wanted", pack.pack, pack.drive)
             await self._store.remove_pack(pack.drive, pack.pack)
             metrics.COMPACTED_PACKS.inc()

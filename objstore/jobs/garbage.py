@@ -2,7 +2,8 @@
 
 Invariants kept here:
 - Only blobs in the table `garbage` are deleted: a committed transaction let go of the last reference.
-- Their bytes stay for the grace period, and as long as a read that began before is under way.
+- Their bytes stay for the grace period, and as long as a read that began before is under way. So do
+  the rows of an upload's parts, which such a read looks up page by page.
 - A blob leaves `garbage` only when every drive that held it has been cleared: until then the row is
   its tombstone, and a drive that was away is cleared when it returns.
 """
@@ -25,6 +26,10 @@ log = logging.getLogger(__name__)
 
 BATCH_BLOBS: Final = 256
 PARALLEL_DELETES: Final = 64
+PARTS_GRACE_S: Final = 5.0
+"""How long the rows of dropped parts stay: for a read that has looked its object up and not begun yet.
+Their bytes have the whole grace period after that."""
+UPLOADS_PAGE: Final = 1000
 RELEASED_PARTS: Final = 500
 """Parts of a dropped upload let go in one transaction."""
 LOOK_AGAIN_S: Final = 600.0
@@ -35,10 +40,10 @@ READ_MARGIN_MS: Final = 1000
 _START: Final = (-1, b"")
 
 
-def deletable_before_ms(shared: SharedState, settings: JobSettings) -> int:
+def deletable_before_ms(shared: SharedState, grace_s: float) -> int:
     """What was let go of before this time may be deleted: the grace is over, no read can still want it."""
     now_ms = clock.now_ms()
-    limit_ms = now_ms - int(settings.garbage_grace_s * 1000)
+    limit_ms = now_ms - int(grace_s * 1000)
     oldest_ms = shared.oldest_read_ms()
     if oldest_ms is None or oldest_ms < now_ms - READ_HONOURED_S * 1000:
         return limit_ms
@@ -66,7 +71,7 @@ class Garbage:
         """Release the parts of dropped uploads, then delete what is due."""
         await self._release_parts()
         await self._start_over_if_due()
-        limit_ms = deletable_before_ms(self._shared, self._settings)
+        limit_ms = deletable_before_ms(self._shared, self._settings.garbage_grace_s)
         while rows := await self._metadata.read(queries.garbage_after, *self._after, limit_ms, BATCH_BLOBS):
             await self._delete([ref for _, ref in rows])
             since_ms, last = rows[-1]
@@ -75,7 +80,8 @@ class Garbage:
 
     async def _release_parts(self) -> None:
         after = ""
-        while upload_ids := await self._metadata.read(queries.dropped_uploads, after):
+        limit_ms = deletable_before_ms(self._shared, min(PARTS_GRACE_S, self._settings.garbage_grace_s))
+        while upload_ids := await self._metadata.read(queries.dropped_uploads, after, UPLOADS_PAGE, limit_ms):
             for upload_id in upload_ids:
                 while not await self._metadata.write(ReleaseParts(upload_id, RELEASED_PARTS)):
                     pass

@@ -278,10 +278,14 @@ def blobs_lying(db: Database, blob_ids: Iterable[bytes]) -> dict[bytes, BlobRef]
     return {row[0]: BlobRef(*row) for row in rows if row is not None}
 
 
-def dropped_uploads(db: Database, after: str = "", limit: int = 1000) -> list[str]:
-    """Ids of uploads whose parts are to be released (ReleaseParts)."""
+def dropped_uploads(
+    db: Database, after: str = "", limit: int = 1000, before_ms: int = 2**63 - 1
+) -> list[str]:
+    """Ids of uploads that were dropped before `before_ms`, whose parts are to be released (ReleaseParts)."""
     rows = db.rows(
-        "SELECT upload_id FROM dropped_uploads WHERE upload_id > ? ORDER BY upload_id LIMIT ?", (after, limit)
+        "SELECT upload_id FROM dropped_uploads WHERE upload_id > ? AND since_ms < ? "
+        "ORDER BY upload_id LIMIT ?",
+        (after, before_ms, limit),
     )
     return [row[0] for row in rows]
 
