@@ -200,6 +200,7 @@ class Drive:
         """The drive's number; -1 until a drive was seen here."""
         self.session: Session | None = None
         self.uuid = ""
+        """Of the drive last seen at the path, open or not; empty when there is none."""
         self.total_bytes = 0
         self.free_bytes = 0
         self.reserve_bytes = reserve_bytes
@@ -209,6 +210,7 @@ class Drive:
         self._is_locking = is_locking
         self._probe_interval_s = probe_interval_s
         self._lock = threading.RLock()
+        self._probing = threading.Lock()
         self._refusal = (DriveState.OFFLINE, "not looked at yet")
         self._read_only = ""
         self._full = ""
@@ -313,7 +315,14 @@ class Drive:
         self._wake.set()
 
     def probe(self) -> None:
-        """Look through the path whether the drive is there and well; open, close or prove it. May block."""
+        """Look through the path whether the drive is there and well; open, close or prove it. May block.
+
+        One at a time: what an earlier look found must not be acted on after a later one.
+        """
+        with self._probing:
+            self._probe()
+
+    def _probe(self) -> None:
         found = inspect(self.path)
         with self._lock:
             if self._closed:

@@ -117,13 +117,18 @@ class PackedWrite:
     def start(self, drives: Sequence[int], spares: list[int]) -> None:
         """Send shard i to drives[i]; shards beyond the drives there are stay nowhere."""
         self._spares = spares
+        self._waiting = dict(enumerate(drives))  # all of them, before the first can settle
         for shard, drive in enumerate(drives):
             self._send(shard, drive)
 
     def _send(self, shard: int, drive: int) -> None:
-        parts = self._frames[shard]
         self._waiting[shard] = drive
-        self._writers[drive].append(self, shard, parts, len(parts[0]) + len(parts[1]))
+        writer = self._writers.get(drive)
+        if writer is None:
+            self.settle(shard, DriveGone(f"drive {drive}"))
+        else:
+            parts = self._frames[shard]
+            writer.append(self, shard, parts, len(parts[0]) + len(parts[1]))
 
     def settle(self, shard: int, outcome: Place | OSError) -> None:
         """Called by the pack writer, in the event loop."""
@@ -136,11 +141,9 @@ class PackedWrite:
             self.places[shard] = outcome
         else:
             self.error = outcome
-            while self._spares:
-                spare = self._spares.pop(0)
-                if spare in self._writers:
-                    self._send(shard, spare)
-                    return
+            if self._spares:
+                self._send(shard, self._spares.pop(0))
+                return
         if not self._waiting:
             self.future.set_result(None)
 
