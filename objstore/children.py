@@ -10,7 +10,7 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from objstore.iam.sealing import Sealer
 from objstore.model import BlobRef
 from objstore.shared_state import SharedState
 from objstore.storage.drive import DriveSet, open_drives
-from objstore.storage.interface import BlobStore, DriveState
+from objstore.storage.interface import BlobStore
 from objstore.supervisor import Runtime
 from objstore.tls import tls_context
 
@@ -30,11 +30,8 @@ if TYPE_CHECKING:
     from objstore.api.server import HttpServer
     from objstore.meta.client import Metadata
 
-OBSERVE_S: Final = 5.0
-"""How often a worker says how the drives are."""
-LEDGER_ANSWER_S: Final = 2.0
-"""A ledger that has not answered a question about itself by then counts as away."""
 REPAIR_RETRY_S: Final = 1.0
+REPAIRS_CLOSE_S: Final = 2.0
 REPAIRS_WAITING_MAX: Final = 100_000
 """Blobs known to need repair that the ledger has not yet taken; further ones are left to the scrub."""
 
@@ -83,6 +80,17 @@ class Order:
     def open_drives(self) -> DriveSet:
         """The drives as this process sees them; the supervisor has them locked."""
         return open_drives(self.directories, reserve_bytes=self.config.reserve_bytes)
+
+
+def run(role: str) -> None:
+    """Be the child of that role, as the order on standard input says. What ends it goes to the log."""
+    order = Order.receive()
+    lives = {"ledger": run_ledger, "worker": run_worker, "jobs": run_jobs}
+    try:
+        lives[role](order)
+    except Exception:
+        _log.exception("%s cannot go on", order.role)
+        sys.exit(1)
 
 
 def _run(main: Coroutine[Any, Any, None]) -> None:
@@ -146,7 +154,7 @@ class RepairReports:
         """Give what still waits one last chance; the scrub finds what is not taken."""
         if self._sending is not None:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._sending, LEDGER_ANSWER_S)
+                await asyncio.wait_for(self._sending, REPAIRS_CLOSE_S)
 
 
 # The worker
@@ -158,6 +166,7 @@ def run_worker(order: Order) -> None:
 
 
 async def _work(order: Order) -> None:
+    from objstore import health
     from objstore.api.pipeline import S3Door
     from objstore.api.server import HttpServer, Limits
     from objstore.iam.credentials import Credentials
@@ -186,12 +195,12 @@ async def _work(order: Order) -> None:
         domains=config.domains,
     )
     limits = Limits(config.connections_max, config.idle_timeout_s, config.stall_timeout_s)
-    server = HttpServer(door, limits, health_pages(metadata, store))
+    server = HttpServer(door, limits, health.pages(metadata, store))
     await order.runtime.wait_prepared()
     assert order.listen_descriptor is not None
     server.start(socket.socket(fileno=order.listen_descriptor), tls_context(config))
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reload_certificate, config, server)
-    observing = asyncio.create_task(_observe(store))
+    observing = asyncio.create_task(health.observe(store))
     order.report_ready()
     try:
         await stop.wait()
@@ -221,56 +230,6 @@ def _reload_certificate(config: Config, server: "HttpServer") -> None:
         _log.info("certificate reloaded")
 
 
-def health_pages(
-    metadata: "Metadata", store: BlobStore
-) -> dict[str, Callable[[], Awaitable[tuple[int, str, bytes]]]]:
-    """What answers the paths beside S3. No bucket has these names: they begin like `health/`, `metrics`."""
-
-    async def live() -> tuple[int, str, bytes]:
-        return 200, "application/json", b'{"status":"live"}\n'
-
-    async def ready() -> tuple[int, str, bytes]:
-        reasons = await _missing(metadata, store)
-        said = {"status": "not ready" if reasons else "ready", "reasons": reasons}
-        return 503 if reasons else 200, "application/json", json.dumps(said).encode() + b"\n"
-
-    async def page() -> tuple[int, str, bytes]:
-        content_type, body = await asyncio.get_running_loop().run_in_executor(None, metrics.page)
-        return 200, content_type, body
-
-    return {"/health/live": live, "/health/ready": ready, "/metrics": page}
-
-
-async def _missing(metadata: "Metadata", store: BlobStore) -> list[str]:
-    """Why the server cannot fully serve now; empty when it can."""
-    from objstore.meta.interface import MetadataError
-
-    reasons = []
-    status = await store.status()
-    if not (status.may_read and status.may_write):
-        reasons.append(status.reason or "too few drives")
-    try:
-        ledger = await asyncio.wait_for(metadata.ledger_status(), LEDGER_ANSWER_S)
-    except (TimeoutError, MetadataError) as exc:
-        reasons.append(f"the ledger does not answer: {str(exc) or 'no answer in time'}")
-    else:
-        if not ledger["is_writable"]:
-            reasons.append(str(ledger.get("reason") or "the ledger takes no commands"))
-    return reasons
-
-
-async def _observe(store: BlobStore) -> None:
-    """Keep the gauges of the drives up to date. All workers say the same; the last one counts."""
-    while True:
-        for drive in (await store.status()).drives:
-            label = str(drive.number) if drive.number >= 0 else drive.path
-            metrics.DRIVE_TOTAL_BYTES.labels(label).set(drive.total_bytes)
-            metrics.DRIVE_FREE_BYTES.labels(label).set(drive.free_bytes)
-            for state in DriveState:
-                metrics.DRIVE_STATE.labels(label, state.value).set(state is drive.state)
-        await asyncio.sleep(OBSERVE_S)
-
-
 # The ledger
 
 
@@ -278,7 +237,7 @@ def run_ledger(order: Order) -> None:
     """Commit metadata until SIGTERM. Exit status 1 when it must start anew or cannot start now."""
     from objstore.meta.interface import MetaDrive
     from objstore.meta.ledger import LedgerFailed, LedgerSettings
-    from objstore.meta.ledger import run_ledger as run
+    from objstore.meta.ledger import run_ledger as commit
 
     drives = order.open_drives()
     try:
@@ -295,7 +254,7 @@ def run_ledger(order: Order) -> None:
     finally:
         drives.close()
     try:
-        run(settings, SharedState(order.runtime.state), on_ready=order.report_ready)
+        commit(settings, SharedState(order.runtime.state), on_ready=order.report_ready)
     except LedgerFailed as exc:
         _log.error("the ledger starts anew: %s", exc)
         sys.exit(1)
@@ -314,7 +273,7 @@ def run_jobs(order: Order) -> None:
 
 async def _do_jobs(order: Order) -> None:
     from objstore.jobs.job import JobSettings
-    from objstore.jobs.runner import run_jobs as run
+    from objstore.jobs.runner import run_jobs as work_off
     from objstore.meta.client import Metadata
 
     stop = _stop_on_sigterm()
@@ -325,7 +284,7 @@ async def _do_jobs(order: Order) -> None:
     store = await _open_store(order, drives, repairs)
     order.report_ready()
     try:
-        await run(metadata, store, shared, JobSettings.of(order.config), stop)
+        await work_off(metadata, store, shared, JobSettings.of(order.config), stop)
     finally:
         await repairs.close()
         await store.close()

@@ -457,7 +457,7 @@ def _child_command(role: str) -> None:
     def command() -> None:
         from objstore import children
 
-        getattr(children, f"run_{role}")(children.Order.receive())
+        children.run(role)
 
 
 for _role in ("ledger", "worker", "jobs"):

@@ -173,7 +173,7 @@ def test_a_port_in_use_is_refused_by_name(server: Server, tmp_path: Path) -> Non
 
 
 def test_health_and_metrics_lie_where_no_bucket_can(server: Server, s3: Any, bucket: str) -> None:
-    assert get(server, "/health/live") == (200, b'{"status":"live"}\n')
+    assert get(server, "/health/live") == (200, b'{"status": "live"}\n')
     status, body = get(server, "/health/ready")
     assert (status, json.loads(body)) == (200, {"status": "ready", "reasons": []})
     s3.put_object(Bucket=bucket, Key="measured", Body=b"x" * 100_000)
@@ -192,8 +192,8 @@ def test_health_and_metrics_lie_where_no_bucket_can(server: Server, s3: Any, buc
     assert "objstore_at_risk_blobs 0.0" in text
     assert re.search(r"objstore_connections [0-9]", text)
     for name in ("health", "metrics"):
-        with pytest.raises(ClientError):
-            s3.put_object(Bucket=name, Key="live", Body=b"")
+        with pytest.raises(ClientError, match="InvalidBucketName|405"):
+            s3.create_bucket(Bucket=name)
 
 
 def test_no_secret_is_ever_logged(tmp_path: Path) -> None:
@@ -390,13 +390,30 @@ def test_without_a_quorum_of_journals_it_is_not_ready_but_alive_and_keeps_trying
         drive.rename(aside / drive.name)
     server.spawn()
     eventually(lambda: _status(server, "/health/live") == 200)
-    status, body = get(server, "/health/ready")
-    assert status == 503
-    assert json.loads(body)["reasons"]
+    for path in ("/health/ready", "/health/writable"):
+        status, body = get(server, path)
+        assert status == 503
+        assert json.loads(body)["reasons"]
     for drive in server.drives[:4]:
         (aside / drive.name).rename(drive)
     server.wait_ready(30)
+    eventually(lambda: _status(server, "/health/writable") == 200)
     assert [b["Name"] for b in server.client().list_buckets()["Buckets"]] == ["there"]
+    assert server.stop() == 0
+
+
+def test_with_too_few_drives_to_write_it_is_ready_to_read_and_says_so(tmp_path: Path) -> None:
+    server = Server(tmp_path).start()
+    server.client().create_bucket(Bucket="there")
+    server.client().put_object(Bucket="there", Key="k", Body=b"k" * 100_000)
+    for drive in server.drives[4:]:
+        drive.rename(tmp_path / f"away-{drive.name}")
+    eventually(lambda: b"read-only" in get(server, "/health/ready")[1])
+    eventually(lambda: {_status(server, "/health/writable") for _ in range(6)} == {503})
+    status, body = get(server, "/health/ready")
+    assert status == 200
+    assert "4 drives" in json.loads(body)["reasons"][0]
+    assert server.client().get_object(Bucket="there", Key="k")["Body"].read() == b"k" * 100_000
     assert server.stop() == 0
 
 
