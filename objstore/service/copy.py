@@ -53,6 +53,8 @@ class Terms:
     """None: not asked for, so STANDARD."""
     algorithm: str | None = None
     """The checksum algorithm asked for; None: the source's."""
+    may_copy_tags: Callable[[], Awaitable[object]] | None = None
+    """Raises unless the caller may read the source's tags and give them to the copy."""
 
 
 class Copies:
@@ -75,21 +77,25 @@ class Copies:
         source.conditions.require(version.etag, version.modified_ms)
         return version
 
-    async def copy(self, source: Source, bucket: Bucket, key: str, terms: Terms) -> ObjectVersion:
-        """Copy an object of up to 5 GiB; the new version.
+    async def copy(
+        self, source: Source, bucket: Bucket, key: str, terms: Terms
+    ) -> tuple[ObjectVersion, ObjectVersion]:
+        """Copy an object of up to 5 GiB; the new version, and the one that it is a copy of.
 
         Raises what `find` raises; InvalidRequest (too large, onto itself unchanged, a lock where the bucket
         has none); Refusal, MetadataError, StorageError.
         """
         check_lock(bucket, terms.new.lock)
 
-        async def once() -> ObjectVersion:
+        async def once() -> tuple[ObjectVersion, ObjectVersion]:
             version = await self.find(source)
+            if terms.may_copy_tags is not None and version.tags and not terms.replaces_tags:
+                await terms.may_copy_tags()
             if version.size > PUT_BYTES_MAX:
                 raise _too_large()
             if (source.bucket.id, source.key) == (bucket.id, key) and version.is_latest:
                 _check_changes(version, terms)
-            return await self._writer.commit(
+            made = await self._writer.commit(
                 PutVersion(
                     bucket.id,
                     key,
@@ -108,13 +114,14 @@ class Copies:
                 ),
                 None,
             )
+            return made, version
 
         return await _until_settled(once)
 
     async def copy_part(
         self, source: Source, range_header: str | None, bucket: Bucket, upload: Upload, number: int
-    ) -> Part:
-        """Make a source, or a range of it, a part of up to 5 GiB; the part.
+    ) -> tuple[Part, ObjectVersion]:
+        """Make a source, or a range of it, a part of up to 5 GiB; the part, and what it is a copy of.
 
         Raises what `find` raises; InvalidArgument (no such range), InvalidRequest (too large); Refusal,
         MetadataError, StorageError.
@@ -122,14 +129,15 @@ class Copies:
         wanted = upload.attributes.checksum
         algorithm = checksums.DEFAULT.name if wanted is None else wanted.algorithm
 
-        async def once() -> Part:
+        async def once() -> tuple[Part, ObjectVersion]:
             version = await self.find(source)
             part_range = Range(0, version.size)
             if range_header is not None:
                 part_range = parse_copy_range(range_header, version.size)
             if part_range.length > PUT_BYTES_MAX:
                 raise _too_large()
-            return await self._put_part(version, part_range, algorithm, bucket, upload, number)
+            part = await self._put_part(version, part_range, algorithm, bucket, upload, number)
+            return part, version
 
         return await _until_settled(once)
 

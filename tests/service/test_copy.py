@@ -36,7 +36,7 @@ def test_a_copy_shares_the_bytes_and_outlives_its_source() -> None:
 
     async def scenario() -> None:
         original = await world.put("source", b"data", NewObject(GIVEN, tags={"t": "1"}))
-        made = await world.copies.copy(source(world), world.bucket, "target", PLAIN)
+        made, _ = await world.copies.copy(source(world), world.bucket, "target", PLAIN)
         assert len(world.stored) == 1
         assert (made.etag, made.tags) == (original.etag, {"t": "1"})
         assert made.attributes.metadata == GIVEN.metadata and made.attributes.headers == GIVEN.headers
@@ -56,7 +56,7 @@ def test_a_copy_of_a_multipart_object_shares_its_parts() -> None:
 
     async def scenario() -> None:
         original = await multipart(world, bytes(PART_BYTES_MIN), b"end")
-        made = await world.copies.copy(source(world), world.bucket, "target", PLAIN)
+        made, _ = await world.copies.copy(source(world), world.bucket, "target", PLAIN)
         assert (made.etag, made.parts_count) == (original.etag, 2)
         await world.put("source", b"replaced")
         assert await world.read(made) == bytes(PART_BYTES_MIN) + b"end"
@@ -69,7 +69,7 @@ def test_an_empty_object_is_copied() -> None:
 
     async def scenario() -> None:
         await world.put("source", b"")
-        made = await world.copies.copy(source(world), world.bucket, "target", PLAIN)
+        made, _ = await world.copies.copy(source(world), world.bucket, "target", PLAIN)
         assert made.size == 0
 
     asyncio.run(scenario())
@@ -84,7 +84,7 @@ def test_what_replaces_and_what_is_kept() -> None:
         for metadata in (False, True):
             for tags in (False, True):
                 terms = Terms(new, replaces_metadata=metadata, replaces_tags=tags)
-                made = await world.copies.copy(source(world), world.bucket, "target", terms)
+                made, _ = await world.copies.copy(source(world), world.bucket, "target", terms)
                 assert made.attributes.metadata == ({"b": "2"} if metadata else {"a": "1"})
                 assert made.tags == ({"u": "2"} if tags else {"t": "1"})
 
@@ -97,7 +97,7 @@ def test_another_checksum_is_taken_by_reading_the_source() -> None:
     async def scenario() -> None:
         await world.put("source", b"data")
         terms = Terms(NewObject(Attributes()), algorithm="SHA256")
-        made = await world.copies.copy(source(world), world.bucket, "target", terms)
+        made, _ = await world.copies.copy(source(world), world.bucket, "target", terms)
         digest = b64encode(hashlib.sha256(b"data").digest()).decode()
         assert made.attributes.checksum == Checksum("SHA256", digest, ChecksumType.FULL_OBJECT)
         assert len(world.stored) == 1
@@ -124,7 +124,7 @@ def test_a_copy_onto_itself_must_change_something(terms: Terms, is_allowed: bool
     async def scenario() -> None:
         await world.put("source", b"data")
         if is_allowed:
-            made = await world.copies.copy(source(world), world.bucket, "source", terms)
+            made, _ = await world.copies.copy(source(world), world.bucket, "source", terms)
             assert await world.read(made) == b"data"
         else:
             with pytest.raises(InvalidRequest, match="to itself"):
@@ -139,7 +139,7 @@ def test_an_old_version_may_be_copied_onto_its_key() -> None:
     async def scenario() -> None:
         old = await world.put("source", b"old")
         await world.put("source", b"new")
-        made = await world.copies.copy(
+        made, _ = await world.copies.copy(
             source(world, version_id=old.version_id), world.bucket, "source", PLAIN
         )
         assert await world.read(made) == b"old"
@@ -208,7 +208,7 @@ def test_a_source_replaced_meanwhile_is_looked_at_again() -> None:
             return await write(command)
 
         world.facts.write = meanwhile  # type: ignore[method-assign]
-        made = await world.copies.copy(source(world), world.bucket, "target", PLAIN)
+        made, _ = await world.copies.copy(source(world), world.bucket, "target", PLAIN)
         assert await world.read(made) == b"new"
 
     asyncio.run(scenario())
@@ -232,7 +232,7 @@ def test_a_source_that_never_settles_is_given_up() -> None:
 async def copy_part(world: World, header: str | None) -> ObjectVersion:
     upload_id, _ = await world.put_parts("target", [])
     begun = world.uploads.find(world.bucket, "target", upload_id)
-    part = await world.copies.copy_part(source(world), header, world.bucket, begun, 1)
+    part, _ = await world.copies.copy_part(source(world), header, world.bucket, begun, 1)
     return await world.uploads.complete(
         world.bucket, "target", upload_id, [ClaimedPart(1, part.etag, {})], Completion()
     )

@@ -1,12 +1,13 @@
 """CopyObject and UploadPartCopy."""
 
-from typing import Final
+from collections.abc import Awaitable
+from typing import Final, TypeVar
 
 from objstore import clock
 from objstore.api.call import Call, Reply
 from objstore.api.handlers import keepalive
 from objstore.api.handlers.multipart import part_of_upload
-from objstore.api.handlers.objects import bucket_of, new_tags, version_header
+from objstore.api.handlers.objects import bucket_of, new_lock, new_tags, version_header
 from objstore.model import ObjectVersion, Part, Versioning
 from objstore.s3 import copy_source
 from objstore.s3.checksums import algorithm_named
@@ -14,9 +15,11 @@ from objstore.s3.conditions import COPY_SOURCE_PREFIX, parse_conditions, parse_w
 from objstore.s3.documents.checksums import checksum_elements
 from objstore.s3.documents.copying import CopyObjectResult, CopyPartResult
 from objstore.s3.errors import AccessDenied, InvalidArgument, NoSuchKey, NoSuchVersion
-from objstore.s3.object_headers import parse_attributes, parse_lock
+from objstore.s3.object_headers import parse_attributes
 from objstore.service.copy import Source, Terms
 from objstore.service.objects import NewObject
+
+T = TypeVar("T")
 
 _DIRECTIVES: Final = {"COPY": False, "REPLACE": True}
 
@@ -27,25 +30,32 @@ async def copy_object(call: Call) -> Reply:
     source = await _source(call)
     algorithm = headers.get("x-amz-checksum-algorithm")
     replaces_tags = _directive(call, "x-amz-tagging-directive", "Unknown tagging directive.")
+
+    async def may_copy_tags() -> None:
+        suffix = "Tagging" if source.version_id is None else "VersionTagging"
+        await call.require(f"s3:GetObject{suffix}", source.bucket.name, source.key)
+        await call.require("s3:PutObjectTagging", bucket.name, call.key)
+
     terms = Terms(
         NewObject(
             parse_attributes(headers),
             tags=await new_tags(call) if replaces_tags else {},
-            lock=parse_lock(headers, clock.now_ms()),
+            lock=await new_lock(call),
             conditions=parse_write_conditions(headers),
         ),
         replaces_metadata=_directive(call, "x-amz-metadata-directive", "Unknown metadata directive."),
         replaces_tags=replaces_tags,
         storage_class=headers.get("x-amz-storage-class"),
         algorithm=None if algorithm is None else algorithm_named(algorithm).name,
+        may_copy_tags=may_copy_tags,
     )
-    found = await _find(call, source)
 
-    def reply(version: ObjectVersion) -> Reply:
+    def reply(copied: tuple[ObjectVersion, ObjectVersion]) -> Reply:
+        version, original = copied
         checksum = version.attributes.checksum
         return Reply(
             headers={
-                **_source_version_header(source, found),
+                **_source_version_header(source, original),
                 **version_header(bucket, version.version_id),
             },
             document=CopyObjectResult(
@@ -56,7 +66,8 @@ async def copy_object(call: Call) -> Reply:
             ),
         )
 
-    return await keepalive.answer(call, call.services.copies.copy(source, bucket, call.key, terms), reply)
+    copying = call.services.copies.copy(source, bucket, call.key, terms)
+    return await keepalive.answer(call, _found(call, source, copying), reply)
 
 
 async def upload_part_copy(call: Call) -> Reply:
@@ -64,21 +75,20 @@ async def upload_part_copy(call: Call) -> Reply:
     bucket = bucket_of(call)
     upload, number = part_of_upload(call)
     source = await _source(call)
-    found = await _find(call, source)
 
-    def reply(part: Part) -> Reply:
+    def reply(copied: tuple[Part, ObjectVersion]) -> Reply:
+        part, original = copied
+        checksum = part.checksum if upload.attributes.checksum is not None else None
         return Reply(
-            headers=_source_version_header(source, found),
+            headers=_source_version_header(source, original),
             document=CopyPartResult(
-                last_modified=part.modified_ms,
-                etag=part.etag,
-                **(checksum_elements(part.checksum) if upload.attributes.checksum is not None else {}),
+                last_modified=part.modified_ms, etag=part.etag, **checksum_elements(checksum)
             ),
         )
 
     range_header = call.headers.get("x-amz-copy-source-range")
     copying = call.services.copies.copy_part(source, range_header, bucket, upload, number)
-    return await keepalive.answer(call, copying, reply)
+    return await keepalive.answer(call, _found(call, source, copying), reply)
 
 
 async def _source(call: Call) -> Source:
@@ -94,16 +104,13 @@ async def _source(call: Call) -> Source:
     return Source(bucket, named.key, named.version_id, conditions)
 
 
-async def _find(call: Call, source: Source) -> ObjectVersion:
-    """The source's version as it is now, so that what cannot be copied is refused before a 200 is begun.
-
-    That there is none only those learn who may list the source's bucket.
-    """
+async def _found(call: Call, source: Source, copying: Awaitable[T]) -> T:
+    """The outcome of a copy. That its source is not there only those learn who may list its bucket."""
     try:
-        return await call.services.copies.find(source)
-    except NoSuchKey as exc:
+        return await copying
+    except NoSuchKey:
         await call.require("s3:ListBucket", source.bucket.name)
-        raise NoSuchKey(Key=source.key) from exc
+        raise
     except NoSuchVersion:
         await call.require("s3:ListBucketVersions", source.bucket.name)
         raise

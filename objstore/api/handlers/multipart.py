@@ -4,10 +4,9 @@ from dataclasses import replace
 from typing import Final
 from urllib.parse import quote
 
-from objstore import clock
 from objstore.api.call import Call, Reply
 from objstore.api.handlers import keepalive
-from objstore.api.handlers.objects import bucket_of, new_tags, part_number, version_header
+from objstore.api.handlers.objects import bucket_of, new_lock, new_tags, part_number, version_header
 from objstore.model import Checksum, ChecksumType, ObjectVersion, Upload
 from objstore.s3 import checksums
 from objstore.s3.checksums import algorithm_named, check_type, type_named
@@ -18,7 +17,7 @@ from objstore.s3.documents.listing import CommonPrefixes, url_encoded
 from objstore.s3.documents.owner import Initiator, Owner
 from objstore.s3.errors import InvalidArgument, InvalidRequest
 from objstore.s3.integrity import checksum_in, parse_integrity
-from objstore.s3.object_headers import parse_attributes, parse_lock
+from objstore.s3.object_headers import parse_attributes
 from objstore.service.multipart import ClaimedPart, Completion
 from objstore.service.objects import NewObject
 
@@ -33,7 +32,7 @@ async def create(call: Call) -> Reply:
     new = NewObject(
         replace(parse_attributes(headers), checksum=checksum),
         tags=await new_tags(call),
-        lock=parse_lock(headers, clock.now_ms()),
+        lock=await new_lock(call),
     )
     upload = await call.services.uploads.create(bucket_of(call), call.key, call.identity.user_id, new)
     answer = {}

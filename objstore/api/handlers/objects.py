@@ -5,7 +5,7 @@ from typing import Final
 
 from objstore import clock
 from objstore.api.call import Call, Reply
-from objstore.model import Bucket, ObjectVersion, Versioning
+from objstore.model import Bucket, ObjectLock, ObjectVersion, Versioning
 from objstore.s3.conditions import (
     Outcome,
     parse_conditions,
@@ -46,7 +46,7 @@ async def put(call: Call) -> Reply:
     new = NewObject(
         parse_attributes(headers),
         tags=await new_tags(call),
-        lock=parse_lock(headers, clock.now_ms()),
+        lock=await new_lock(call),
         integrity=integrity,
         conditions=parse_write_conditions(headers),
     )
@@ -187,6 +187,16 @@ async def new_tags(call: Call) -> dict[str, str]:
     tags = parse_tagging(tagging)
     await call.require("s3:PutObjectTagging", call.bucket_name, call.key)
     return tags
+
+
+async def new_lock(call: Call) -> ObjectLock | None:
+    """The lock an upload puts on its object, which its sender must be allowed to put."""
+    lock = parse_lock(call.headers, clock.now_ms())
+    if lock is not None and lock.mode is not None:
+        await call.require("s3:PutObjectRetention", call.bucket_name, call.key)
+    if lock is not None and lock.legal_hold:
+        await call.require("s3:PutObjectLegalHold", call.bucket_name, call.key)
+    return lock
 
 
 def bucket_of(call: Call) -> Bucket:
