@@ -131,7 +131,13 @@ class S3Door:
             exchange.operation = operation
 
             signed = sigv4.SignedRequest(request.method, address.raw_path, address.raw_query, request.headers)
-            proof = authenticate.authenticate(signed, self.credentials, self.regions)
+            proof = authenticate.authenticate(
+                signed,
+                self.credentials,
+                self.regions,
+                bucket=address.bucket,
+                is_path_style=address.path_style,
+            )
             exchange.identity = proof.identity
 
             if operation.handler is None:
@@ -286,11 +292,13 @@ def _adopt_presigned_headers(query: Mapping[str, str], headers: dict[str, str]) 
     Some SDKs presign them so (`&x-amz-acl=…`), and whoever signed meant them. Done before anything is
     decided, so that there is one view of what is asked. Raises InvalidArgument where both disagree.
     """
-    if "X-Amz-Signature" not in query:
+    is_version_2 = "AWSAccessKeyId" in query and "Signature" in query
+    if "X-Amz-Signature" not in query and not is_version_2:
         return
     for parameter, value in query.items():
         name = parameter.lower()
-        if not name.startswith("x-amz-") or name in _PRESIGNING:
+        is_content = is_version_2 and name in ("content-type", "content-md5")
+        if not (name.startswith("x-amz-") or is_content) or name in _PRESIGNING:
             continue
         if headers.setdefault(name, value) != value:
             raise errors.InvalidArgument(

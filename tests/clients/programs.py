@@ -51,8 +51,8 @@ class Client:
         home.mkdir(parents=True, exist_ok=True)
         self.environment = {"PATH": os.environ["PATH"], "HOME": str(home), "LC_ALL": "C.UTF-8", **environment}
 
-    def __call__(self, *arguments: str | Path, status: int = 0, stdin: bytes | None = None) -> str:
-        """Run with `arguments`; its output. Fails unless it exits with `status`."""
+    def __call__(self, *arguments: str | Path, fails: bool = False, stdin: bytes | None = None) -> str:
+        """Run with `arguments`; its output. It must succeed, or with `fails` must not."""
         finished = subprocess.run(
             [self.path, *map(str, arguments)],
             env=self.environment,
@@ -62,7 +62,9 @@ class Client:
             stderr=subprocess.STDOUT,
         )
         text = finished.stdout.decode(errors="replace")
-        assert finished.returncode == status, f"{self.path} {arguments} exited {finished.returncode}:\n{text}"
+        assert bool(finished.returncode) == fails, (
+            f"{self.path} {arguments} exited {finished.returncode}:\n{text}"
+        )
         return text
 
 

@@ -34,10 +34,10 @@ def test_mb_cp_ls_mv_rm_rb(aws: Client, bucket_name: str, tmp_path: Path) -> Non
     aws("s3", "mv", f"s3://{bucket_name}/copy.txt", f"s3://{bucket_name}/moved.txt")
     listed = aws("s3", "ls", "--recursive", "--summarize", f"s3://{bucket_name}")
     assert "moved.txt" in listed and "copy.txt" not in listed and "Total Objects: 2" in listed
-    aws("s3", "rb", f"s3://{bucket_name}", status=1)
+    aws("s3", "rb", f"s3://{bucket_name}", fails=True)
     aws("s3", "rm", "--recursive", f"s3://{bucket_name}")
     assert "remove_bucket" in aws("s3", "rb", f"s3://{bucket_name}")
-    assert "NoSuchBucket" in aws("s3", "ls", f"s3://{bucket_name}", status=254)
+    assert "NoSuchBucket" in aws("s3", "ls", f"s3://{bucket_name}", fails=True)
 
 
 def test_rb_force_removes_a_full_bucket(aws: Client, bucket: str) -> None:
@@ -56,7 +56,7 @@ def test_sync_both_ways_keeps_awkward_names(
     assert contents(tmp_path / "back") == contents(tree)
     (tree / "plain.txt").unlink()
     assert "delete:" in aws("s3", "sync", "--delete", tree, f"s3://{bucket}/tree")
-    aws("s3api", "head-object", "--bucket", bucket, "--key", "tree/plain.txt", status=254)
+    aws("s3api", "head-object", "--bucket", bucket, "--key", "tree/plain.txt", fails=True)
 
 
 def test_large_file_goes_as_multipart_and_comes_back_whole(
