@@ -32,7 +32,8 @@ unlink (), rmdir (), open (), read (offset, length).
 _IOV_MAX: Final = 1024
 DIRECT_BYTES_MIN: Final = 1 << 20
 """Smaller files are written through the page cache: they are likely to be read soon, and whole."""
-_ALIGNMENT: Final = 4096
+ALIGNMENT: Final = 4096
+"""What reads and writes past the page cache must begin and end at, in the file and in memory."""
 _ALIGNED_BYTES: Final = 1 << 20
 _ALIGNED_KEPT: Final = 32
 _aligned: list[mmap.mmap] = []
@@ -102,12 +103,20 @@ def create(directory: int, name: str) -> int:
     return descriptor
 
 
-def open_file(directory: int, name: str, *, writable: bool = False) -> int:
-    """A descriptor of the existing file `name`. FileNotFoundError if there is none."""
+def open_file(directory: int, name: str, *, writable: bool = False, past_cache: bool = False) -> int:
+    """A descriptor of the existing file `name`. FileNotFoundError if there is none.
+
+    `past_cache`: for `read_aligned` alone, and reads go past the page cache where the file system can.
+    """
     path = _join(directory, name)
     _tell("open", path)
     flags = (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC | os.O_NOFOLLOW
-    descriptor = os.open(name, flags, dir_fd=directory)
+    try:
+        descriptor = os.open(name, flags | os.O_DIRECT if past_cache else flags, dir_fd=directory)
+    except OSError as exc:
+        if not past_cache or exc.errno != errno.EINVAL:
+            raise
+        descriptor = os.open(name, flags, dir_fd=directory)
     _paths[descriptor] = path
     return descriptor
 
@@ -185,7 +194,7 @@ def _write_direct(descriptor: int, buffers: Sequence[Buffer], total: int) -> boo
                         written += filled
                         filled = 0
             if filled:
-                padded = -(-filled // _ALIGNMENT) * _ALIGNMENT
+                padded = -(-filled // ALIGNMENT) * ALIGNMENT
                 view[filled:padded] = bytes(padded - filled)
                 with view[:padded] as last:
                     _write_whole(descriptor, last, written)
@@ -199,6 +208,10 @@ def _write_direct(descriptor: int, buffers: Sequence[Buffer], total: int) -> boo
         if len(_aligned) < _ALIGNED_KEPT:
             _aligned.append(aligned)
     return True
+
+
+def _is_direct(descriptor: int) -> bool:
+    return bool(fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_DIRECT)
 
 
 def _set_direct(descriptor: int, wanted: bool) -> None:
@@ -228,6 +241,37 @@ def read(descriptor: int, offset: int, length: int) -> bytes:
         pieces.append(data)
         got += len(data)
     return b"".join(pieces)
+
+
+def read_aligned(descriptor: int, offset: int, length: int, buffer: mmap.mmap) -> memoryview:
+    """Up to `length` bytes from `offset`, as a view of `buffer`; shorter only at the end of the file.
+
+    The way to read of a descriptor opened `past_cache`: whole pages are read, so `buffer` must be of
+    `aligned_bytes(offset, length)` bytes or more.
+    """
+    if _observer is not None:
+        _tell("read", path_of(descriptor), offset, length)
+    start = offset - offset % ALIGNMENT
+    wanted = aligned_bytes(offset, length)
+    view = memoryview(buffer)
+    got = 0
+    while got < wanted:
+        try:
+            count = os.preadv(descriptor, [view[got:wanted]], start + got)
+        except OSError as exc:
+            if exc.errno != errno.EINVAL or not _is_direct(descriptor):
+                raise
+            _set_direct(descriptor, False)  # a file system that cannot do it and says so only now
+            continue
+        got += count
+        if count == 0 or got % ALIGNMENT:  # the end
+            break
+    return view[offset - start : min(offset - start + length, got)]
+
+
+def aligned_bytes(offset: int, length: int) -> int:
+    """The length of the whole pages that hold `length` bytes at `offset`."""
+    return -(-(offset + length) // ALIGNMENT) * ALIGNMENT - offset // ALIGNMENT * ALIGNMENT
 
 
 def write_synced(descriptor: int, offset: int, buffers: Sequence[Buffer]) -> int:
@@ -353,6 +397,19 @@ def names(directory: int) -> list[str]:
     """The names in `directory`, in no order."""
     _tell("open", path_of(directory))
     return os.listdir(directory)
+
+
+def is_in_place(descriptor: int) -> bool:
+    """Whether what was opened still lies under the path it was opened under: not removed, not covered by
+    a mount, not replaced. What is written to it otherwise may be durable and yet never found again."""
+    path = path_of(descriptor)
+    _tell("open", path)
+    here = os.fstat(descriptor)
+    try:
+        there = os.stat(path, follow_symlinks=True)  # noqa: PTH116 - everything here is by os
+    except FileNotFoundError:
+        return False
+    return (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
 
 
 def length_of(directory: int, name: str) -> int:

@@ -247,7 +247,7 @@ class Metadata:
     def _greeted(self, transport: Transport, hello: wire.Hello) -> None:
         try:
             fresh = Readers(hello.index_path)
-        except IndexDamaged:
+        except Unavailable:
             transport.abort()  # its index went away since: ask again
             return
         if self._readers is not None:

@@ -123,6 +123,14 @@ class DriveJournal:
         """The segment being appended to and how many of its bytes are records, if any is open."""
         return None if self._open_name is None else (self._open_name, self._used)
 
+    def check_in_place(self) -> None:
+        """Raises ForeignDrive when the journal's directory, or the open segment, is no longer what lies at
+        its path: what is appended would be durable and yet lost."""
+        opened = [self.journal] if self._open_name is None else [self.journal, self._segment]
+        for descriptor in opened:
+            if not durable.is_in_place(descriptor):
+                raise ForeignDrive(f"{durable.path_of(descriptor)} was removed or covered")
+
     # Whole segments
 
     def segments(self) -> dict[SegmentName, int]:

@@ -24,8 +24,8 @@ The rules
  6. A start promises its incarnation, a number higher than any it sees, to enough drives that any two
     such sets share one, before it writes a roster; epochs begin with the incarnation. So two ledgers
     never write different rosters of one epoch, and of two rosters the higher epoch is the later.
- 7. A start takes the highest roster it sees. It may trust it if fewer than W drives are missing, or if
-    none of its members is. Else it serves reads of what it found, and takes no command.
+ 7. A start takes the highest roster it sees. If W or more of its drives show no roster, a later one may
+    exist: the start serves reads of what it found, and takes no command.
  8. The chain is put together from the members' segments, record by record: any good copy will do. A
     record that is bad everywhere and has nothing good behind it was never acknowledged (or was on no
     member that is left): it is cut. One that has good records behind it is rot: it is mended from
@@ -39,11 +39,10 @@ Why that is enough
    counts (next point), so one member of it that is left suffices. Of the `copies` members at most m are
    gone; where the roster has shrunk, losing members is losing more than m copies of the recent past,
    which is why replacements are recruited at once.
- - The latest roster is found. It is durable on W drives. If fewer than W are missing, one of them is
-   seen. If all members of the highest one seen (R) are seen, no later one counts: by 5 and 3 the next
-   one after R would be durable on a member of R, and its page would be there. Drives of the deployment
-   that did not exist when R was written cannot make R look young: the next roster counts only if it is
-   durable on W of R's drives as well as on W of its own.
+ - The latest roster is found. It is durable on W drives; if fewer than W are missing, one of them is
+   seen. Drives that join or leave do not weaken this: a roster counts only if it is durable on W of the
+   drives of the one before as well as on W of its own, so whoever knows only the one before, and misses
+   fewer than W of its drives, sees the later one.
  - With n drives and m allowed to be gone: W = min(m + 1, n // 2 + 1). If n > 2 m, W = m + 1: every start
    that misses at most m drives is sure and can write, since n - m >= W drives are there. If n <= 2 m, W
    is a majority of the drives: a start that misses W or more of them may find a member and serve reads,
@@ -154,13 +153,26 @@ class Journal:
         if number in self.roster.members:
             self._change(self.end, (member for member in self.roster.members if member != number))
 
+    def check_in_place(self) -> None:
+        """Give up the drives whose journal is no longer where it was. Raises JournalLost."""
+        failed = self._for_each(self.drives, lambda drive: drive.check_in_place)
+        if failed.keys() & set(self.roster.members):
+            self._change(self.end, [member for member in self.roster.members if member not in failed])
+
     def welcome(self, drive: DriveJournal) -> None:
         """A drive was opened (again): it learns the roster and may become a member. Raises OSError."""
         drive.write_page(Page(self.roster, self._promised))
         self.drives[drive.number] = drive
         self.failed.pop(drive.number, None)
-        if drive.number not in self.roster.drives:
-            self._change(self.end, self.roster.members, drives={*self.roster.drives, drive.number})
+
+    def belong(self, deployment: Iterable[int]) -> None:
+        """These drives make up the deployment now; others are let go. Raises JournalLost."""
+        belonging = set(deployment)
+        for number in [number for number in self.drives if number not in belonging]:
+            self._discard(number, OSError("it has left the deployment"))
+        if tuple(sorted(belonging)) != self.roster.drives:
+            members = [number for number in self.roster.members if number in self.drives]
+            self._change(self.end, members, drives=belonging)
 
     def close(self) -> None:
         """Release every drive. What was appended is durable already."""

@@ -32,6 +32,8 @@ __all__ = ["LedgerFailed", "LedgerSettings", "run_ledger"]
 logger: Final = logging.getLogger(__name__)
 
 BATCH_COMMANDS_MAX: Final = 256
+BATCH_BYTES_MAX: Final = 8 << 20
+"""Encoded commands in one batch; a single one may be longer."""
 WAITING_COMMANDS_MAX: Final = 8192
 """Commands that wait for the next batch; past it they are answered Busy at once."""
 WAITING_BYTES_MAX: Final = 64 << 20
@@ -159,9 +161,7 @@ class LedgerServer:
 
     def _commit_batch(self) -> None:
         """Commit what waits, as one record; what is too much for one becomes the next."""
-        batch = self._waiting[:BATCH_COMMANDS_MAX]
-        del self._waiting[:BATCH_COMMANDS_MAX]
-        self._waiting_bytes -= sum(len(data) for _, _, data in batch)
+        batch = self._take_batch()
         self._is_batch_due = bool(self._waiting)
         if self._is_batch_due:
             asyncio.get_running_loop().call_soon(self._commit_batch)
@@ -187,6 +187,18 @@ class LedgerServer:
         self._stop_on_failure()
         if self._core.is_upkeep_due:
             self._maintain()
+
+    def _take_batch(self) -> "list[tuple[_Session, int, bytes]]":
+        count = length = 0
+        for _, _, data in self._waiting[:BATCH_COMMANDS_MAX]:
+            if count and length + len(data) > BATCH_BYTES_MAX:
+                break
+            count += 1
+            length += len(data)
+        batch = self._waiting[:count]
+        del self._waiting[:count]
+        self._waiting_bytes -= length
+        return batch
 
     def _encoded(self, outcome: Any) -> tuple[int, Any]:
         if isinstance(outcome, Exception):

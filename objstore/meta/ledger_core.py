@@ -38,6 +38,8 @@ CHECKPOINT_PAGES: Final = 2000
 """The WAL is copied into the index past this: 8 MB, a few milliseconds."""
 CHECKPOINT_PAGES_FORCED: Final = 20_000
 """Past this, readers are made to wait a moment so that the WAL can begin anew."""
+INSPECT_S: Final = 10.0
+"""Between two looks at an index that readers find damaged."""
 
 _INDEX_FAULTS: Final = (apsw.IOError, apsw.CorruptError, apsw.NotADBError)
 """After one of these the index is not trusted any more."""
@@ -77,6 +79,7 @@ class LedgerCore:
         self._position = started.index.position
         self._database = LedgerDatabase(self._connection, self._position.issued)
         self._wal_pages = 0
+        self._inspected_s = -INSPECT_S
         self._connection.set_wal_hook(self._note_wal_pages)
         self._upkeep = Upkeep(started, settings)
         self.failure: str | None = None
@@ -241,8 +244,12 @@ class LedgerCore:
         self._upkeep.want_snapshot()
 
     def inspect_index(self) -> None:
-        """A reader found the index damaged: look, and stop for a rebuild if it is."""
-        if self.failure is None and not index.is_sound(self._connection):
+        """A reader found the index damaged: look (not too often), and stop for a rebuild if it is."""
+        now_s = clock.monotonic_s()
+        if self.failure is not None or now_s < self._inspected_s + INSPECT_S:
+            return
+        self._inspected_s = now_s
+        if not index.is_sound(self._connection):
             self._index.directory.distrust()
             self._stop("the index is damaged", (), is_written=False)
 

@@ -64,9 +64,8 @@ class Roster:
         return min(self.copies, len(self.drives) // 2 + 1)
 
     def is_sure(self, seen: Collection[int]) -> bool:
-        """Whether no later roster can exist, given that none is on the drives `seen` (by number)."""
-        missing = sum(number not in seen for number in self.drives)
-        return missing < self.write_quorum or all(number in seen for number in self.members)
+        """Whether no later roster counts, given that none is on the drives `seen` (by number)."""
+        return sum(number not in seen for number in self.drives) < self.write_quorum
 
     def has_quorum(self, holders: Collection[int]) -> bool:
         """Whether a roster after this one counts when durable on `holders`."""

@@ -31,6 +31,10 @@ LOCK_WAIT_S: Final = 2.0
 """How long a read waits for SQLite's locks, held only while an index is opened or recovered."""
 
 
+_DAMAGE_CODES: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR)
+_ABSENCE_CODES: Final = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_PROTOCOL)
+
+
 class IndexDamaged(Unavailable):
     """The index cannot be read as it should: the ledger must look at it and may have to rebuild it."""
 
@@ -39,7 +43,7 @@ class Reader:
     """One read-only connection in the shape of Database. For one thread at a time."""
 
     def __init__(self, path: str) -> None:
-        """Opens the index at `path`. Raises IndexDamaged when there is none that can be read."""
+        """Opens the index at `path`. Raises IndexDamaged, Unavailable."""
         try:
             self._connection = sqlite3.connect(
                 f"file:{quote(path)}?mode=ro",
@@ -52,11 +56,11 @@ class Reader:
             for pragma in ("query_only = ON", f"cache_size = -{PAGE_CACHE_KIB}", "temp_store = MEMORY"):
                 self._connection.execute(f"PRAGMA {pragma}")
         except sqlite3.Error as exc:
-            raise IndexDamaged(f"index cannot be opened: {exc}") from exc
+            raise _translated(exc) from exc
         self._execute = self._connection.execute
 
     def run(self, query: Query[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """What `query` finds, in one snapshot. Raises IndexDamaged and whatever `query` raises."""
+        """What `query` finds, in one snapshot. Raises IndexDamaged, Unavailable, whatever `query` raises."""
         try:
             self._execute("BEGIN")
             try:
@@ -64,7 +68,7 @@ class Reader:
             finally:
                 self._execute("COMMIT")
         except sqlite3.Error as exc:
-            raise IndexDamaged(f"index cannot be read: {exc}") from exc
+            raise _translated(exc) from exc
 
     def one(self, sql: str, parameters: Sequence[Any] = ()) -> Row | None:
         row: Row | None = self._execute(sql, parameters).fetchone()
@@ -85,6 +89,16 @@ class Reader:
     def close(self) -> None:
         """Give the connection back. Idempotent."""
         self._connection.close()
+
+
+def _translated(error: sqlite3.Error) -> Exception:
+    """What a failure of SQLite means; a defect in a query stays what it is."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary code
+    if code in _DAMAGE_CODES:
+        return IndexDamaged(f"index is damaged: {error}")
+    if code in _ABSENCE_CODES:
+        return Unavailable(f"index cannot be read: {error}")
+    return error
 
 
 class Readers:

@@ -1,7 +1,7 @@
 """How a ledger starts: find the roster, the chain and the index, and make them agree. Rules: journal.py."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -37,6 +37,10 @@ class Schema(Protocol):
     def install(self, db: Database, /) -> int: ...
 
 
+Survey = Callable[[], tuple[Sequence[MetaDrive], Sequence[int]]]
+"""The drives that are usable now, and the numbers of all that belong to the deployment. Quick; any thread."""
+
+
 @dataclass(frozen=True, slots=True)
 class LedgerSettings:
     """What a ledger is told. Times in seconds."""
@@ -54,6 +58,8 @@ class LedgerSettings:
     may be begun."""
     boot_id: str | None = None
     """Tells one run of the machine from the next; None: ask the system."""
+    survey: Survey | None = None
+    """Asked now and then which drives are usable and which belong; None: nothing ever changes."""
     drive_timeout_s: float = 10.0
     """A journal drive that has not synced by then has failed."""
     is_parallel: bool = True

@@ -7,7 +7,7 @@ at a time, on descriptors of its own, and what it found out is put into effect b
 import errno
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import pairwise
@@ -35,6 +35,8 @@ REST_S: Final = 60.0
 """How long a drive that failed is left alone before it may prove itself."""
 RETRY_S: Final = 60.0
 """After a snapshot or a copy that failed."""
+HELPLESS_S: Final = 15.0
+"""How long a ledger that takes no commands waits before it starts anew to look again."""
 
 
 @dataclass(slots=True)
@@ -52,10 +54,10 @@ class Upkeep:
     def __init__(self, started: Started, settings: LedgerSettings) -> None:
         self._started = started
         self._settings = settings
-        self._paths = {drive.number: drive for drive in settings.drives}
+        self._began_s = clock.monotonic_s()
         self._job: _Job | None = None
         self._thread: threading.Thread | None = None
-        self._probe_due_s = clock.monotonic_s() + PROBE_S
+        self._probe_due_s = self._began_s + PROBE_S
         self._retry_due_s = 0.0
         self.journal_bytes = 0
         """Length of the journal behind the newest snapshot."""
@@ -80,17 +82,10 @@ class Upkeep:
         now_s = clock.monotonic_s()
         if now_s >= self._probe_due_s:
             self._probe_due_s = now_s + PROBE_S
-            self._look_for_drives(now_s)
-        job = self._job
-        if job is not None:
-            if not job.is_done:
-                return
-            self._job = None
-            if job.error is None:
-                job.finish()
-            else:
-                self._retry_due_s = now_s + RETRY_S
-                logger.error("upkeep failed", extra={"error": str(job.error)})
+            self._look_at_drives(now_s)
+        if self._job is not None and not self._job.is_done:
+            return
+        self._end_job(now_s)
         journal = self._started.journal
         if journal is None or now_s < self._retry_due_s:
             return
@@ -98,6 +93,16 @@ class Upkeep:
             self._begin(*self._recruit(journal, candidate))
         elif self._is_snapshot_due(journal):
             self._begin(*self._snapshot(journal))
+
+    def _end_job(self, now_s: float) -> None:
+        job, self._job = self._job, None
+        if job is None:
+            return
+        if job.error is None:
+            job.finish()
+            return
+        self._retry_due_s = now_s + RETRY_S
+        logger.error("upkeep failed", extra={"error": str(job.error)})
 
     def close(self) -> None:
         """Wait for what runs (bounded)."""
@@ -116,39 +121,55 @@ class Upkeep:
 
         if not self._settings.is_parallel:
             run()
-            self.step()
+            self._end_job(clock.monotonic_s())
             return
         self._thread = threading.Thread(target=run, name="upkeep", daemon=True)
         self._thread.start()
 
     # Drives that come and go
 
-    def _look_for_drives(self, now_s: float) -> None:
+    def _look_at_drives(self, now_s: float) -> None:
+        """Let go of drives that are no longer where they were, and open those that are (back) there."""
+        usable, deployment = self._survey()
         journal = self._started.journal
-        known = journal.drives if journal is not None else self._started.drives
-        for number, drive in self._paths.items():
-            if number in known:
-                continue
-            if (
-                journal is not None
-                and number in journal.failed
-                and now_s < journal.failed[number][1] + REST_S
-            ):
-                continue
-            try:
-                opened = DriveJournal.open(drive, self._started.identities.get(number))
-            except OSError:
-                continue
-            if journal is None:
-                opened.close()
-                self.restart_reason = f"drive {number} is back"
-                return
-            try:
-                self._started.identities.setdefault(number, opened.identity)
-                journal.welcome(opened)
-            except OSError as exc:
-                opened.close()
-                journal.failed[number] = (str(exc), now_s)
+        if journal is None:
+            self._look_for_help(usable, now_s)
+            return
+        journal.check_in_place()
+        for found in usable:
+            if found.number not in journal.drives and self._is_rested(journal, found.number, now_s):
+                self._welcome(journal, found, now_s)
+        journal.belong(deployment)
+
+    def _survey(self) -> tuple[Sequence[MetaDrive], Sequence[int]]:
+        if self._settings.survey is None:
+            return self._settings.drives, self._settings.deployment
+        return self._settings.survey()
+
+    def _look_for_help(self, usable: Sequence[MetaDrive], now_s: float) -> None:
+        """Without a journal to write: start anew when a drive has come, and now and then in any case."""
+        come = [drive.number for drive in usable if drive.number not in self._started.drives]
+        if come and any(_can_be_opened(drive) for drive in usable if drive.number in come):
+            self.restart_reason = f"drives {come} have come"
+        elif now_s >= self._began_s + HELPLESS_S:
+            self.restart_reason = self._started.reason
+
+    @staticmethod
+    def _is_rested(journal: Journal, number: int, now_s: float) -> bool:
+        return number not in journal.failed or now_s >= journal.failed[number][1] + REST_S
+
+    def _welcome(self, journal: Journal, drive: MetaDrive, now_s: float) -> None:
+        try:
+            opened = DriveJournal.open(drive, self._started.identities.get(drive.number))
+        except OSError as exc:
+            journal.failed[drive.number] = (str(exc), now_s)
+            return
+        try:
+            journal.welcome(opened)
+            self._started.identities[drive.number] = opened.identity
+        except OSError as exc:
+            opened.close()
+            journal.failed[drive.number] = (str(exc), now_s)
 
     def _candidate(self, journal: Journal) -> MetaDrive | None:
         """A healthy drive that does not hold the journal yet, lowest number first."""
@@ -254,6 +275,14 @@ class Upkeep:
             logger.info("snapshot taken", extra={"sequence": self.snapshot_sequence})
 
         return work, finish
+
+
+def _can_be_opened(drive: MetaDrive) -> bool:
+    try:
+        DriveJournal.open(drive).close()
+    except OSError:
+        return False
+    return True
 
 
 def _copy_snapshots(sources: Iterable[DriveJournal], target: DriveJournal) -> None:
