@@ -5,11 +5,18 @@ all that is done with it here (8 µs a page on a virtual machine, against 0.1 fo
 """
 
 import asyncio
+import mmap
+import threading
 from collections import deque
 from contextlib import suppress
+from sys import getrefcount
 from typing import Final
 
 BUFFER_BYTES_MIN: Final = 1 << 20
+ALIGNED_STEP_BYTES: Final = 1 << 20
+ALIGNED_EXTRA_BYTES: Final = 64 << 10
+"""Aligned buffers are of a multiple of the first and the second: few sizes, so that they fit one another's
+uses, with room for a header and for what lies in the same pages."""
 
 
 class MemoryBudget:
@@ -72,9 +79,11 @@ class BufferPool:
         self._kept_bytes_max = kept_bytes_max
         self._kept_bytes = 0
         self._kept: dict[int, list[bytearray]] = {}
+        self._is_idle = True
 
     def take(self, length: int) -> bytearray:
         """A buffer of at least `length` bytes, with whatever was in it."""
+        self._is_idle = False
         size = max(BUFFER_BYTES_MIN, 1 << (length - 1).bit_length())
         kept = self._kept.get(size)
         if kept:
@@ -88,3 +97,63 @@ class BufferPool:
         if self._kept_bytes + size <= self._kept_bytes_max:
             self._kept.setdefault(size, []).append(buffer)
             self._kept_bytes += size
+
+    def trim(self) -> None:
+        """Let go of all if none was taken since this was called last."""
+        if self._is_idle:
+            self._kept.clear()
+            self._kept_bytes = 0
+        self._is_idle = True
+
+
+class AlignedBuffers:
+    """Page-aligned buffers to read into past the page cache. Any thread may take one.
+
+    Nobody gives them back: pieces of a body wait as views in a socket, and who holds them last is not
+    known. A buffer is used again when nothing views it any more, which its reference count tells.
+    """
+
+    def __init__(self, kept_bytes_max: int) -> None:
+        self._kept_bytes_max = kept_bytes_max
+        self.kept_bytes = 0
+        """Of the buffers that are, or will be, used again."""
+        self._kept: dict[int, list[mmap.mmap]] = {}
+        self._lock = threading.Lock()
+        self._is_idle = True
+
+    def take(self, length: int) -> mmap.mmap:
+        """A buffer of at least `length` bytes, with whatever was in it; the caller's while it is viewed."""
+        steps = -(-(length - ALIGNED_EXTRA_BYTES) // ALIGNED_STEP_BYTES)
+        size = max(1, steps) * ALIGNED_STEP_BYTES + ALIGNED_EXTRA_BYTES
+        with self._lock:
+            self._is_idle = False
+            kept = self._kept.setdefault(size, [])
+            for buffer in kept:
+                if getrefcount(buffer) == _UNUSED_REFERENCES:
+                    return buffer
+            buffer = mmap.mmap(-1, size)
+            if self.kept_bytes + size <= self._kept_bytes_max:
+                kept.append(buffer)
+                self.kept_bytes += size
+            return buffer
+
+    def trim(self) -> None:
+        """Let go of those that nothing views if none was taken since this was called last."""
+        with self._lock:
+            was_idle, self._is_idle = self._is_idle, True
+            if not was_idle:
+                return
+            for size, kept in self._kept.items():
+                used = [buffer for buffer in kept if getrefcount(buffer) != _UNUSED_REFERENCES]
+                self.kept_bytes -= size * (len(kept) - len(used))
+                self._kept[size] = used
+
+
+def _unused_references() -> int:
+    """What `getrefcount` says in a loop over a list of something that nothing else refers to."""
+    for only in [object()]:
+        return getrefcount(only)
+    raise AssertionError
+
+
+_UNUSED_REFERENCES: Final = _unused_references()

@@ -30,7 +30,7 @@ from objstore.erasure.codec import Codec, EngineName
 from objstore.erasure.geometry import shard_bytes
 from objstore.model import BlobRef
 from objstore.storage import listing, locator, packs, placement, shard_files
-from objstore.storage.budget import BufferPool, MemoryBudget
+from objstore.storage.budget import AlignedBuffers, BufferPool, MemoryBudget
 from objstore.storage.compaction import PackMoves
 from objstore.storage.drive import DriveSet, Handle
 from objstore.storage.interface import (
@@ -127,7 +127,10 @@ class ErasureBlobStore:
         self._ticker: asyncio.Task[None] | None = None
         self._is_closed = False
         self._latencies = Latencies()
-        self._source = Source(drives, self._readers, self.budget, self._latencies, self.codec, self._report)
+        self._aligned = AlignedBuffers(memory_bytes // 2)
+        self._source = Source(
+            drives, self._readers, self.budget, self._aligned, self._latencies, self.codec, self._report
+        )
         self._moves = PackMoves(drives, self._readers, self._writers, self._layout)
 
     @classmethod
@@ -674,6 +677,8 @@ class ErasureBlobStore:
             self._in_background(self._flush_dead())
         if now_s - self._swept_s > SWEEP_S:
             self._swept_s = now_s
+            self._buffers.trim()
+            self._aligned.trim()
             for reader in self._readers.values():
                 with suppress(PoolFull):
                     reader.drive.pool.submit(reader.forget_removed)

@@ -22,11 +22,11 @@ from objstore.erasure.codec import Codec
 from objstore.erasure.geometry import BLOCK_BYTES, chunk_ranges, shard_bytes, shard_ranges
 from objstore.model import BlobRef
 from objstore.storage import shard_files
-from objstore.storage.budget import MemoryBudget
+from objstore.storage.budget import AlignedBuffers, MemoryBudget
 from objstore.storage.drive import Drive, DriveSet, Handle
 from objstore.storage.interface import BlobCorrupt, BlobMissing, DriveState, StorageError, TooFewShards
 from objstore.storage.latency import Latencies
-from objstore.storage.locator import NO_DRIVE, Layout, Packed
+from objstore.storage.locator import NO_DRIVE, Files, Layout, Packed
 from objstore.storage.packs import PackReader
 from objstore.storage.shard_files import ShardName
 
@@ -35,6 +35,10 @@ AHEAD_MAX: Final = 12
 """Segments read ahead of the consumer, at most: with the default chunk, a chunk and a half."""
 SEGMENT_BYTES_MAX: Final = 2 << 20
 SEGMENT_BYTES_MIN: Final = BLOCK_BYTES
+PAST_CACHE_BYTES_MIN: Final = 4 << 20
+"""Ranges from here on are read past the page cache: that costs a third of the CPU, and one large object
+does not push thousands of small ones out of memory. Shards so small that they were written through the
+cache are read through it."""
 BUDGET_SHARE: Final = 48
 """One segment takes at most this part of the free memory budget, so that many slow clients fit in it."""
 INLINE_BYTES: Final = 128 << 10
@@ -65,6 +69,7 @@ class Source:
     readers: dict[str, PackReader]
     """By the drive's path."""
     budget: MemoryBudget
+    buffers: AlignedBuffers
     latencies: Latencies
     codec: Callable[[int, int], Codec]
     report: Callable[[BlobRef, str], None]
@@ -79,8 +84,10 @@ class Shard:
         "_blob",
         "_handle",
         "_header",
+        "_is_past_cache",
         "_layout",
         "_reader",
+        "_source",
         "chunk",
         "drive",
         "payload_bytes",
@@ -88,9 +95,20 @@ class Shard:
     )
 
     def __init__(
-        self, blob: BlobRef, layout: Layout, chunk: int, shard: int, payload_bytes: int, source: Source
+        self,
+        blob: BlobRef,
+        layout: Layout,
+        chunk: int,
+        shard: int,
+        payload_bytes: int,
+        source: Source,
+        *,
+        past_cache: bool = True,
     ) -> None:
-        """Raises ShardAbsent, ShardUnknown when the locator or the drive's state say it all."""
+        """`past_cache` is a wish, for shards in files that are large enough.
+
+        Raises ShardAbsent, ShardUnknown when the locator or the drive's state say it all.
+        """
         number = layout.drives_of(chunk)[shard]
         if number == NO_DRIVE:
             raise ShardAbsent(f"shard {shard} of chunk {chunk} was not stored")
@@ -105,7 +123,11 @@ class Shard:
         self.payload_bytes = payload_bytes
         self._blob = blob
         self._layout = layout
+        self._source = source
         self._reader = source.readers[drive.path]
+        self._is_past_cache = (
+            past_cache and isinstance(layout, Files) and payload_bytes >= durable.DIRECT_BYTES_MIN
+        )
         self._handle: Handle | None = None
         self._base = 0
         self._header: frame.FrameHeader | None = None
@@ -152,16 +174,22 @@ class Shard:
         if header is None:
             head_bytes = frame.header_bytes(self.payload_bytes)
             with_payload = length if first_block == 0 else 0
-            data = durable.read(handle.fd, self._base, head_bytes + with_payload)
+            data = self._bytes_at(handle, self._base, head_bytes + with_payload)
             header = self._header = self._checked_header(data)
             if with_payload:
-                blocks = memoryview(data)[head_bytes:]
+                blocks = data[head_bytes:]
                 self._check(header, 0, blocks, length)
                 return blocks
         start = self._base + header.header_bytes + first_block * BLOCK_BYTES
-        blocks = memoryview(durable.read(handle.fd, start, length))
+        blocks = self._bytes_at(handle, start, length)
         self._check(header, first_block, blocks, length)
         return blocks
+
+    def _bytes_at(self, handle: Handle, offset: int, length: int) -> memoryview:
+        if not self._is_past_cache:
+            return memoryview(durable.read(handle.fd, offset, length))
+        buffer = self._source.buffers.take(durable.aligned_bytes(offset, length))
+        return durable.read_aligned(handle.fd, offset, length, buffer)
 
     def _open(self) -> Handle:
         if isinstance(self._layout, Packed):
@@ -170,7 +198,8 @@ class Shard:
             handle = self._reader.open(place.pack)
         else:
             name = ShardName(self._blob.id, self.chunk, self.shard)
-            handle = shard_files.open_for_reading(self.drive.opened(), name)
+            session = self.drive.opened()
+            handle = shard_files.open_for_reading(session, name, past_cache=self._is_past_cache)
         self._handle = handle
         return handle
 
@@ -243,10 +272,12 @@ class BlobReader:
         self._shards: dict[tuple[int, int], Shard] = {}
         self._bad: dict[tuple[int, int], ShardFailure] = {}
         self._is_reported = False
+        self._is_past_cache = False
 
     async def stream(self, offset: int, length: int) -> AsyncGenerator[memoryview, None]:
         """The bytes [offset, offset + length), in order. Raises BlobMissing, BlobCorrupt, TooFewShards."""
         budget = self._source.budget
+        self._is_past_cache = length >= PAST_CACHE_BYTES_MIN
         segments = self._segments(offset, length)
         upcoming = next(segments, None)
         window: deque[_Begun] = deque()
@@ -428,8 +459,15 @@ class BlobReader:
         if where in self._bad:
             raise self._bad[where]
         if shard is None:
-            shard = Shard(self._ref, self._layout, segment.chunk, number, segment.payload_bytes, self._source)
-            self._shards[where] = shard
+            shard = self._shards[where] = Shard(
+                self._ref,
+                self._layout,
+                segment.chunk,
+                number,
+                segment.payload_bytes,
+                self._source,
+                past_cache=self._is_past_cache,
+            )
         return shard
 
     def _read(self, shard: Shard, segment: Segment) -> "asyncio.Future[memoryview]":

@@ -88,10 +88,10 @@ def rewrite(session: Session, name: ShardName, frame: Sequence[Buffer]) -> None:
     durable.sync_directory(directory.fd)
 
 
-def open_for_reading(session: Session, name: ShardName) -> Handle:
-    """The shard file. Raises FileNotFoundError, OSError."""
+def open_for_reading(session: Session, name: ShardName, *, past_cache: bool = False) -> Handle:
+    """The shard file, for `durable.read_aligned` if `past_cache`. Raises FileNotFoundError, OSError."""
     directory = _directory(session, name.blob_id)
-    return Handle(durable.open_file(directory.fd, name.file))
+    return Handle(durable.open_file(directory.fd, name.file, past_cache=past_cache))
 
 
 def remove(session: Session, blob_id: bytes, shards: Iterable[tuple[int, int]]) -> None:
