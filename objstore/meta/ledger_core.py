@@ -73,6 +73,8 @@ class LedgerCore:
         self._shared = shared
         self._crew = crew
         self._index = started.index
+        place = started.index.path.stat()
+        self._index_place = (place.st_dev, place.st_ino)
         self._connection = started.index.connection
         self._execute = started.index.connection.execute
         self._journal = started.journal
@@ -225,6 +227,9 @@ class LedgerCore:
         new journal drives. Takes milliseconds; longer work runs in a thread."""
         if self.failure is not None:
             return
+        if not self._is_index_in_place():
+            self._stop("the index is no longer where readers look for it", (), is_written=False)
+            return
         try:
             self._checkpoint()
             self._upkeep.step()
@@ -238,6 +243,15 @@ class LedgerCore:
         metrics.LEDGER_SEQUENCE.set(self._position.point.sequence)
         metrics.JOURNAL_BYTES.set(self._upkeep.journal_bytes)
         metrics.JOURNAL_DRIVES.set(len(self._journal.roster.members) if self._journal else 0)
+
+    def _is_index_in_place(self) -> bool:
+        """Whether the file that readers open is still the one written here: its drive may have gone away,
+        and the open descriptor would not show it."""
+        try:
+            now = self._index.path.stat()
+        except OSError:
+            return False
+        return (now.st_dev, now.st_ino) == self._index_place
 
     def take_snapshot(self) -> None:
         """Have a snapshot taken by the next `maintain`, however short the journal is."""
