@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError
 
 from tests.support.server import Server
 
@@ -17,6 +19,8 @@ pytestmark = pytest.mark.crash
 
 SIZES = (0, 1, 5_000, 16_384, 16_385, 200_000, 1_048_576, 1_048_577, 9_000_000)
 HEAL_S = 120.0
+REBUILT_S = 15.0
+SWITCH_S = 15.0
 PAIRS = list(itertools.combinations(range(6), 2))
 
 
@@ -118,10 +122,15 @@ def test_replaced_drives_are_healed_and_two_more_may_be_lost(
         s3 = server.client()
         for number in pair:
             empty(server.drives[number])
+        wait_for(lambda: s3.list_objects_v2(Bucket="loss"), SWITCH_S)  # a new index, new journals
         check(s3, held)
         for number in pair:
             server.run(
-                "drive", "replace", str(server.drives[number]), *(f"--drive={d}" for d in server.drives)
+                "drive",
+                "replace",
+                str(server.drives[number]),
+                f"--number={number}",
+                *(f"--drive={d}" for d in server.drives),
             )
         wait_healed(server)
         assert server.stop() == 0
@@ -132,6 +141,32 @@ def test_replaced_drives_are_healed_and_two_more_may_be_lost(
     finally:
         if server.process is not None:
             server.kill()
+
+
+def wait_for(request: Any, within_s: float) -> None:
+    """`request` is answered within the time; 503 until then is what clients retry."""
+    deadline = time.monotonic() + within_s
+    while True:
+        try:
+            request()
+            return
+        except ClientError as exc:
+            if exc.response["ResponseMetadata"]["HTTPStatusCode"] != 503 or time.monotonic() > deadline:
+                raise
+        time.sleep(0.2)
+
+
+def wait_readable(s3: Any) -> None:
+    """Until the index is rebuilt elsewhere; meanwhile the answer is 503, never a false one."""
+    deadline = time.monotonic() + REBUILT_S
+    while True:
+        try:
+            s3.list_objects_v2(Bucket="loss")
+            return
+        except ClientError as exc:
+            assert exc.response["ResponseMetadata"]["HTTPStatusCode"] == 503, exc
+            assert time.monotonic() < deadline, exc
+            time.sleep(0.1)
 
 
 def wait_healed(server: Server) -> None:
