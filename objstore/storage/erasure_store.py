@@ -64,7 +64,9 @@ from objstore.storage.writing import (
 CHUNK_BYTES: Final = 8 << 20
 CHUNK_BYTES_MIN: Final = 1 << 20
 """Chunks get smaller, down to this, when many uploads share the memory budget."""
-BUDGET_SHARE: Final = 6
+READ_SHARE: Final = 3
+"""This part of the memory is for reads alone, so that slow uploads cannot keep downloads waiting."""
+BUDGET_SHARE: Final = 4
 """One chunk under way takes at most this part of the free memory budget."""
 COPIES_BYTES_MAX: Final = 16 << 10
 PACKED_SHARD_BYTES_MAX: Final = 256 << 10
@@ -103,7 +105,8 @@ class ErasureBlobStore:
         self.drives = drives
         self.data_shards = data_shards
         self.total_shards = data_shards + parity_shards
-        self.budget = MemoryBudget(memory_bytes)
+        self.budget = MemoryBudget(memory_bytes - memory_bytes // READ_SHARE)
+        self.read_budget = MemoryBudget(memory_bytes // READ_SHARE)
         self._buffers = BufferPool(memory_bytes // 2)
         self._engine = engine
         self._chunk_bytes = chunk_bytes
@@ -129,7 +132,7 @@ class ErasureBlobStore:
         self._latencies = Latencies()
         self._aligned = AlignedBuffers(memory_bytes // 2)
         self._source = Source(
-            drives, self._readers, self.budget, self._aligned, self._latencies, self.codec, self._report
+            drives, self._readers, self.read_budget, self._aligned, self._latencies, self.codec, self._report
         )
         self._moves = PackMoves(drives, self._readers, self._writers, self._layout)
 
@@ -282,13 +285,20 @@ class ErasureBlobStore:
                 if not other and self.budget.try_take(charge):
                     charged += charge
                     other = self._buffers.take(chunk_size)
-                if other:
+                if other and not self.budget.waiting:
                     buffer, other = other, buffer
-                else:  # no memory to read ahead: one chunk after the other
-                    await asyncio.shield(storing)
-                    storing = None
-                    if write.has_stragglers:
-                        buffer = self._buffers.take(chunk_size)
+                    continue
+                # Others wait for memory: one chunk after the other, and between two it is their turn.
+                await asyncio.shield(storing)
+                storing = None
+                if not write.has_stragglers:
+                    self._give_buffers(buffer, other)
+                buffer = other = bytearray()
+                self.budget.give(charged)
+                charged = 0
+                await self.budget.take(charge)
+                charged = charge
+                buffer = self._buffers.take(chunk_size)
             if write is None:
                 raise ValueError("a blob has at least one byte")
             if storing is not None:
@@ -558,9 +568,9 @@ class ErasureBlobStore:
             reason="; ".join(reasons),
             at_risk=self._at_risk,
             detail={
-                "budget_bytes": self.budget.total_bytes,
-                "budget_free_bytes": self.budget.free_bytes,
-                "budget_waiting": self.budget.waiting,
+                "budget_bytes": self.budget.total_bytes + self.read_budget.total_bytes,
+                "budget_free_bytes": self.budget.free_bytes + self.read_budget.free_bytes,
+                "budget_waiting": self.budget.waiting + self.read_budget.waiting,
                 "drive_calls": sum(drive.pool.unfinished for drive in self.drives),
                 "slow_drives": sum(self._latencies.is_slow(drive.path) for drive in self.drives),
             },
@@ -684,18 +694,21 @@ class ErasureBlobStore:
                     reader.drive.pool.submit(reader.forget_removed)
 
     def _refresh(self) -> None:
+        """Which drives can be written now, under the numbers they have now."""
         loop = asyncio.get_running_loop()
-        rooms = {}
+        rooms, writers = {}, {}
         for drive in self.drives:
             writer = self._writer_of.get(drive.path)
             if writer is None:
                 writer = self._writer_of[drive.path] = PackWriter(drive, loop)
-            if drive.number >= 0:
-                self._writers[drive.number] = writer
+            if drive.session is not None:
+                writers[drive.number] = writer
             room_bytes = drive.room_bytes
             if room_bytes > 0:
                 rooms[drive.number] = room_bytes
         self._rooms = rooms
+        self._writers.clear()  # in place: others hold it
+        self._writers.update(writers)
 
 
 async def _ignored(future: "asyncio.Future[Any]") -> None:

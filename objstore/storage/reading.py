@@ -30,17 +30,20 @@ from objstore.storage.locator import NO_DRIVE, Files, Layout, Packed
 from objstore.storage.packs import PackReader
 from objstore.storage.shard_files import ShardName
 
-AHEAD_MIN: Final = 2
+AHEAD_FIRST: Final = 2
 AHEAD_MAX: Final = 12
 """Segments read ahead of the consumer, at most: with the default chunk, a chunk and a half."""
+SEGMENT_BYTES_FIRST: Final = 512 << 10
 SEGMENT_BYTES_MAX: Final = 2 << 20
 SEGMENT_BYTES_MIN: Final = BLOCK_BYTES
 PAST_CACHE_BYTES_MIN: Final = 4 << 20
 """Ranges from here on are read past the page cache: that costs a third of the CPU, and one large object
 does not push thousands of small ones out of memory. Shards so small that they were written through the
 cache are read through it."""
-BUDGET_SHARE: Final = 48
-"""One segment takes at most this part of the free memory budget, so that many slow clients fit in it."""
+BUDGET_SHARE: Final = 16
+"""One segment takes at most this part of the free memory budget, so that many readers fit in it."""
+CONSUMER_SLOW_S: Final = 0.1
+"""Who takes longer for a segment is given smaller ones, one at a time."""
 INLINE_BYTES: Final = 128 << 10
 """Up to here decoding is done in the event loop."""
 
@@ -272,6 +275,7 @@ class BlobReader:
         self._shards: dict[tuple[int, int], Shard] = {}
         self._bad: dict[tuple[int, int], ShardFailure] = {}
         self._is_reported = False
+        self._segment_bytes_max = SEGMENT_BYTES_FIRST
         self._is_past_cache = False
 
     async def stream(self, offset: int, length: int) -> AsyncGenerator[memoryview, None]:
@@ -281,7 +285,7 @@ class BlobReader:
         segments = self._segments(offset, length)
         upcoming = next(segments, None)
         window: deque[_Begun] = deque()
-        ahead, taken = AHEAD_MIN, 0
+        ahead, taken = AHEAD_FIRST, 0
         try:
             while upcoming is not None or window:
                 while upcoming is not None and len(window) < ahead:
@@ -297,9 +301,15 @@ class BlobReader:
                     ahead = min(ahead + 1, AHEAD_MAX)  # the consumer is faster than the drives
                 segment = begun.segment
                 blocks = await self._settled(begun)
+                yielded_s = clock.monotonic_s()
                 yield blocks[segment.skip : segment.skip + segment.length]
                 budget.give(segment.blocks_bytes)
                 taken -= segment.blocks_bytes
+                if clock.monotonic_s() - yielded_s > CONSUMER_SLOW_S:
+                    ahead = 1  # nothing is gained by holding more for it
+                    self._segment_bytes_max = max(SEGMENT_BYTES_MIN, self._segment_bytes_max // 2)
+                else:
+                    self._segment_bytes_max = min(SEGMENT_BYTES_MAX, self._segment_bytes_max * 2)
                 self._close_before(segment.chunk)
         finally:
             for begun in window:
@@ -329,7 +339,7 @@ class BlobReader:
 
     def _segment_bytes(self) -> int:
         share = self._source.budget.free_bytes // BUDGET_SHARE
-        return max(SEGMENT_BYTES_MIN, min(SEGMENT_BYTES_MAX, share - share % BLOCK_BYTES))
+        return max(SEGMENT_BYTES_MIN, min(self._segment_bytes_max, share - share % BLOCK_BYTES))
 
     def _begin(self, segment: Segment) -> _Begun:
         """Start to read a segment: from its own shard (any, of copies), or around it."""

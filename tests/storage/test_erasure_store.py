@@ -176,3 +176,53 @@ def test_deleted_files_are_gone_from_the_drives(tmp_path: Path) -> None:
             await store.close()
 
     asyncio.run(test())
+
+
+def test_who_reads_slowly_comes_to_hold_little_memory(tmp_path: Path) -> None:
+    async def test() -> None:
+        with drives_in(directories(tmp_path)) as drives:
+            store = await ErasureBlobStore.open(drives, 4, 2, chunk_bytes=4 << 20)
+            ref = await store.put(pieces(b"x" * (24 << 20), 1 << 20), 24 << 20)
+            stream = store.get(ref)
+            received = 0
+            async for piece in stream:
+                received += len(piece)
+                if received > 8 << 20:
+                    break
+            for _ in range(14):  # until what was read ahead is used up
+                await asyncio.sleep(0.11)
+                received += len(await anext(stream))
+            held = store.read_budget.total_bytes - store.read_budget.free_bytes
+            assert held <= 256 << 10
+            async for piece in stream:
+                received += len(piece)
+            assert received == 24 << 20
+            assert store.read_budget.free_bytes == store.read_budget.total_bytes
+            await store.close()
+
+    asyncio.run(test())
+
+
+def test_stalled_uploads_do_not_keep_downloads_waiting(tmp_path: Path) -> None:
+    async def test() -> None:
+        with drives_in(directories(tmp_path)) as drives:
+            store = await ErasureBlobStore.open(drives, 4, 2, chunk_bytes=4 << 20, memory_bytes=24 << 20)
+            body = seeded().randbytes(5 << 20)
+            ref = await store.put(pieces(body), len(body))
+
+            async def stalled() -> AsyncIterator[bytes]:
+                yield b"x"
+                await asyncio.Event().wait()
+
+            uploads = [asyncio.create_task(store.put(stalled(), 100 << 20)) for _ in range(40)]
+            await asyncio.sleep(0.1)
+            assert store.budget.waiting > 0
+            async with asyncio.timeout(5):
+                assert await read(store, ref) == body
+            for upload in uploads:
+                upload.cancel()
+            await asyncio.gather(*uploads, return_exceptions=True)
+            await store.close()
+            assert store.budget.free_bytes == store.budget.total_bytes
+
+    asyncio.run(test())
