@@ -253,9 +253,16 @@ def test_a_form_signed_by_someone_without_leave_is_refused(s3, server, bucket):
     assert s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
 
 
-def test_signature_version_2_is_refused(server, bucket):
+def test_signature_version_2_of_an_unknown_key_is_refused(server, bucket):
     fields = {"key": "k", "AWSAccessKeyId": "a", "policy": "e30=", "signature": "b"}
-    assert code_of(send(server, bucket, fields)) == (400, "InvalidRequest")
+    assert code_of(send(server, bucket, fields)) == (403, "InvalidAccessKeyId")
+
+
+def test_a_form_that_boto_signs_by_default_is_taken(s3, server, bucket):
+    post = s3.generate_presigned_post(bucket, "k", Conditions=[["content-length-range", 1, 100_000]])
+    assert "AWSAccessKeyId" in post["fields"]  # version 2: see docs/decisions/0005
+    assert send(server, bucket, post["fields"])[0] == 204
+    assert code_of(send(server, bucket, {**post["fields"], "key": "other"}))[0] == 403
 
 
 def test_fields_after_the_file_mean_nothing(s3, server, bucket):
