@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from botocore.exceptions import ClientError
 
 from tests.support.server import Server
 
@@ -19,7 +18,6 @@ pytestmark = pytest.mark.crash
 
 SIZES = (0, 1, 5_000, 16_384, 16_385, 200_000, 1_048_576, 1_048_577, 9_000_000)
 HEAL_S = 120.0
-REBUILT_S = 15.0
 SWITCH_S = 15.0
 PAIRS = list(itertools.combinations(range(6), 2))
 
@@ -154,19 +152,6 @@ def wait_for(request: Any, within_s: float) -> None:
             if exc.response["ResponseMetadata"]["HTTPStatusCode"] != 503 or time.monotonic() > deadline:
                 raise
         time.sleep(0.2)
-
-
-def wait_readable(s3: Any) -> None:
-    """Until the index is rebuilt elsewhere; meanwhile the answer is 503, never a false one."""
-    deadline = time.monotonic() + REBUILT_S
-    while True:
-        try:
-            s3.list_objects_v2(Bucket="loss")
-            return
-        except ClientError as exc:
-            assert exc.response["ResponseMetadata"]["HTTPStatusCode"] == 503, exc
-            assert time.monotonic() < deadline, exc
-            time.sleep(0.1)
 
 
 def wait_healed(server: Server) -> None:
