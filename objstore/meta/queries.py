@@ -42,6 +42,7 @@ __all__ = [
     "UploadPage",
     "VersionPage",
     "access_key",
+    "account_public_access_block",
     "all_buckets",
     "blob",
     "blobs_after",
@@ -124,6 +125,11 @@ def subresource(db: Database, bucket_id: int, kind: str) -> bytes | None:
 def subresources(db: Database, bucket_id: int) -> dict[str, bytes]:
     """All of a bucket's configuration by kind."""
     return dict(db.rows("SELECT kind, document FROM bucket_subresources WHERE bucket_id = ?", (bucket_id,)))
+
+
+def account_public_access_block(db: Database, owner_id: str) -> bytes | None:
+    """The document that blocks public access to all buckets of an owner (SetAccountPublicAccessBlock)."""
+    return state(db, f"publicAccessBlock/{owner_id}")
 
 
 # Objects

@@ -6,6 +6,7 @@ raises a Refusal; no caller checks first and acts then. The SQL is one for SQLit
 
 from typing import Any, Final
 
+from objstore.meta.commands.access import SetAccountPublicAccessBlock, SetExtraAttribute
 from objstore.meta.commands.blobs import (
     FinishRepair,
     ForgetGarbage,
@@ -65,6 +66,8 @@ COMMANDS: Final[tuple[type[Command[Any]], ...]] = (
     SetAccessKeyEnabled,
     RemoveAccessKey,
     SetState,
+    SetAccountPublicAccessBlock,
+    SetExtraAttribute,
 )
 RESULTS: Final = (ObjectVersion, Deleted, Part, Upload, Bucket, User, AccessKey)
 """What commands answer with, besides None and plain values."""
@@ -121,6 +124,8 @@ __all__ = [
     "RemoveUser",
     "ReplaceAttributes",
     "SetAccessKeyEnabled",
+    "SetAccountPublicAccessBlock",
+    "SetExtraAttribute",
     "SetState",
     "SetSubresource",
     "SetUserEnabled",

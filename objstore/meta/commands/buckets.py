@@ -1,6 +1,7 @@
 """Buckets and their configuration."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from objstore.meta import queries
@@ -19,7 +20,8 @@ from objstore.model import Bucket, Versioning
 class CreateBucket:
     """Create a bucket, with versioning if it is to have object lock. Returns it; its id is new for ever.
 
-    `limit` is how many buckets the owner may have. Raises BucketExists, TooManyBuckets.
+    `limit` is how many buckets the owner may have; `subresources` is the configuration it has from the
+    first moment, by kind. Raises BucketExists, TooManyBuckets.
     """
 
     name: str
@@ -27,6 +29,7 @@ class CreateBucket:
     region: str
     object_lock: bool = False
     limit: int = 10_000
+    subresources: Mapping[str, bytes] = field(default_factory=dict)
     advances_epoch: ClassVar[bool] = True
 
     def apply(self, db: Database, now_ms: int) -> Bucket:
@@ -59,6 +62,8 @@ class CreateBucket:
                 int(bucket.object_lock),
             ),
         )
+        for kind, document in self.subresources.items():
+            SetSubresource(bucket.id, kind, document).apply(db, now_ms)
         return bucket
 
 

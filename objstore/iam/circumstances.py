@@ -1,0 +1,216 @@
+"""The circumstances of a request, as the condition keys of policies ask for them.
+
+Nothing is worked out until a policy asks: most requests meet none.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final
+
+from objstore import clock
+from objstore.iam.patterns import Lookup
+from objstore.iam.principals import account_id, arn
+from objstore.model import Bucket, Identity, ObjectVersion
+from objstore.s3.copy_source import HEADER as COPY_SOURCE
+from objstore.s3.copy_source import parse_copy_source
+from objstore.s3.errors import S3Error
+from objstore.s3.object_headers import parse_tagging
+from objstore.s3.xml import write_instant
+
+_NOTHING: Final[Mapping[str, str]] = {}
+_DAY_S: Final = 24 * 60 * 60
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What a request says besides who asks for what. Header names are lower case."""
+
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    remote: str = ""
+    """The address it came from."""
+    is_secure: bool = False
+    tags: Mapping[str, str] | None = None
+    """The tags it would give an object, where they do not stand in the header x-amz-tagging."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One question: may `identity` do `action` to `bucket`, or to `key` in it?"""
+
+    identity: Identity
+    action: str
+    bucket: Bucket | None
+    key: str | None = None
+    version_id: str | None = None
+    about: Circumstances = field(default_factory=Circumstances)
+
+    @property
+    def resource(self) -> str:
+        """The ARN of what it is about."""
+        name = "" if self.bucket is None else self.bucket.name
+        return f"arn:aws:s3:::{name}" if self.key is None else f"arn:aws:s3:::{name}/{self.key}"
+
+
+def lookup_of(asked: Asked, version: Callable[[], ObjectVersion | None]) -> Lookup:
+    """The values of condition keys for this question; `version` finds the object as it is."""
+
+    def lookup(key: str) -> tuple[str, ...] | None:
+        name, _, tag = key.partition("/")
+        if tag:
+            value = _tag_value(asked, name, tag, version)
+            return None if value is None else (value,)
+        if name == "s3:requestobjecttagkeys":
+            return tuple(_request_tags(asked))
+        find = _KEYS.get(name)
+        if find is not None:
+            value = find(asked)
+        elif name.startswith(("s3:x-amz-", "s3:if-")):
+            value = asked.about.headers.get(name[3:])
+        else:
+            value = None
+        return None if value is None else (value,)
+
+    return lookup
+
+
+def _tag_value(asked: Asked, name: str, tag: str, version: Callable[[], ObjectVersion | None]) -> str | None:
+    if name == "s3:existingobjecttag":
+        found = version()
+        return None if found is None else found.tags.get(tag)
+    if name == "s3:requestobjecttag":
+        return _request_tags(asked).get(tag)
+    return None
+
+
+def _request_tags(asked: Asked) -> Mapping[str, str]:
+    if asked.about.tags is not None:
+        return asked.about.tags
+    try:
+        return parse_tagging(asked.about.headers.get("x-amz-tagging", ""))
+    except S3Error:  # the handler will say what is wrong with them
+        return _NOTHING
+
+
+def _known(value: Callable[[Identity], str]) -> Callable[[Asked], str | None]:
+    """Of callers who have said who they are."""
+    return lambda asked: None if asked.identity.is_anonymous else value(asked.identity)
+
+
+def _query(name: str) -> Callable[[Asked], str | None]:
+    return lambda asked: asked.about.query.get(name)
+
+
+def _header(name: str) -> Callable[[Asked], str | None]:
+    return lambda asked: asked.about.headers.get(name)
+
+
+def _principal_type(asked: Asked) -> str:
+    if asked.identity.is_anonymous:
+        return "Anonymous"
+    return "Account" if asked.identity.is_root else "User"
+
+
+def _owner_account(asked: Asked) -> str | None:
+    return None if asked.bucket is None else account_id(asked.bucket.owner_id)
+
+
+def _auth_type(asked: Asked) -> str | None:
+    if asked.identity.is_anonymous:
+        return None
+    if "authorization" in asked.about.headers:
+        return "REST-HEADER"
+    return "REST-QUERY-STRING" if _is_presigned(asked) else "POST"
+
+
+def _is_presigned(asked: Asked) -> bool:
+    return "X-Amz-Signature" in asked.about.query or "Signature" in asked.about.query
+
+
+def _signature_version(asked: Asked) -> str | None:
+    if asked.identity.is_anonymous:
+        return None
+    is_v2 = (
+        asked.about.headers.get("authorization", "").startswith("AWS ") or "Signature" in asked.about.query
+    )
+    return "AWS" if is_v2 else "AWS4-HMAC-SHA256"
+
+
+def _signature_age_ms(asked: Asked) -> str | None:
+    """Of a SigV4 signature: how long ago it was made."""
+    text = asked.about.query.get("X-Amz-Date") or asked.about.headers.get("x-amz-date")
+    if asked.identity.is_anonymous or text is None:
+        return None
+    try:
+        signed = datetime.strptime(text, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    return str(max(0, clock.now_ms() - int(signed.timestamp() * 1000)))
+
+
+def _copy_source(asked: Asked) -> str | None:
+    """Bucket and key in one form, however the header writes them."""
+    header = asked.about.headers.get(COPY_SOURCE)
+    if header is None:
+        return None
+    try:
+        source = parse_copy_source(header)
+    except S3Error:
+        return header
+    return f"{source.bucket}/{source.key}"
+
+
+def _remaining_days(asked: Asked) -> str | None:
+    text = asked.about.headers.get("x-amz-object-lock-retain-until-date")
+    if text is None:
+        return None
+    try:
+        until = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    seconds = (until if until.tzinfo else until.replace(tzinfo=UTC)).timestamp() - clock.now_s()
+    return str(int(seconds // _DAY_S))
+
+
+def _is_creation(asked: Asked) -> str | None:
+    if asked.action != "s3:PutObject":
+        return None
+    is_part = "uploads" in asked.about.query or "partNumber" in asked.about.query
+    return "false" if is_part else "true"
+
+
+_KEYS: Final[Mapping[str, Callable[[Asked], str | None]]] = {
+    "aws:currenttime": lambda asked: write_instant(clock.now_ms()),
+    "aws:epochtime": lambda asked: str(clock.now_s()),
+    "aws:principalaccount": _known(lambda identity: account_id(identity.user_id)),
+    "aws:principalarn": _known(arn),
+    "aws:principalisawsservice": lambda asked: "false",
+    "aws:principaltype": _principal_type,
+    "aws:referer": _header("referer"),
+    "aws:requestedregion": lambda asked: None if asked.bucket is None else asked.bucket.region,
+    "aws:resourceaccount": _owner_account,
+    "aws:securetransport": lambda asked: "true" if asked.about.is_secure else "false",
+    "aws:sourceip": lambda asked: asked.about.remote or None,
+    "aws:useragent": _header("user-agent"),
+    "aws:userid": lambda asked: "anonymous" if asked.identity.is_anonymous else asked.identity.user_id,
+    "aws:username": lambda asked: (
+        None if asked.identity.is_anonymous or asked.identity.is_root else asked.identity.name
+    ),
+    "aws:viaawsservice": lambda asked: "false",
+    "s3:authtype": _auth_type,
+    "s3:delimiter": _query("delimiter"),
+    "s3:max-keys": _query("max-keys"),
+    "s3:object-lock-legal-hold": _header("x-amz-object-lock-legal-hold"),
+    "s3:object-lock-mode": _header("x-amz-object-lock-mode"),
+    "s3:object-lock-remaining-retention-days": _remaining_days,
+    "s3:object-lock-retain-until-date": _header("x-amz-object-lock-retain-until-date"),
+    "s3:objectcreationoperation": _is_creation,
+    "s3:prefix": _query("prefix"),
+    "s3:resourceaccount": _owner_account,
+    "s3:signatureage": _signature_age_ms,
+    "s3:signatureversion": _signature_version,
+    "s3:versionid": lambda asked: asked.version_id,
+    "s3:x-amz-copy-source": _copy_source,
+}
+"""How each condition key's value is found; those that are a header's name are not listed."""
