@@ -27,12 +27,12 @@ $(VENV)/bin/python:
 	$(PYTHON3) -m venv $(VENV)
 
 $(VENV)/installed: pyproject.toml | $(VENV)/bin/python
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check --only-binary=:all: --upgrade "pip>=24" "setuptools>=68" wheel
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check --prefer-binary --only-binary=:all: --no-build-isolation --editable .
+	$(PYTHON) -m pip install -qq --disable-pip-version-check --only-binary=:all: --upgrade "pip>=24" "setuptools>=68" wheel
+	$(PYTHON) -m pip install -qq --disable-pip-version-check --prefer-binary --only-binary=:all: --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/installed-test: $(VENV)/installed
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check --only-binary=:all: --no-build-isolation --editable '.[test]'
+	$(PYTHON) -m pip install -qq --disable-pip-version-check --only-binary=:all: --no-build-isolation --editable '.[test]'
 	@touch $@
 
 install: $(VENV)/installed
