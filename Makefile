@@ -38,7 +38,7 @@ $(VENV)/installed-test: $(VENV)/installed
 install: $(VENV)/installed
 
 run: $(VENV)/installed
-	exec $(VENV)/bin/objstore serve $(DATA) --port $(PORT)
+	exec $(VENV)/bin/objstore serve $(DATA) --port $(PORT) --log-format text
 
 test: $(VENV)/installed-test
 	$(PYTHON) -m pytest $(ARGS)

@@ -166,12 +166,14 @@ class _Handler(logging.Handler):
 
 _role: Final = os.environ.get(ROLE_VARIABLE, "supervisor")
 _access: Writer | None = None
+_is_text = False
 _access_second: tuple[int, str] = (0, "")
 
 
 def start(*, level: str = "info", format: str = "json", access: bool = True) -> None:
     """Send this process's log to standard error."""
-    global _access
+    global _access, _is_text
+    _is_text = format == "text"
     writer = Writer(sys.stderr.fileno())
     handler = _Handler(writer)
     handler.setFormatter(_JsonFormatter() if format == "json" else _TextFormatter())
@@ -202,6 +204,11 @@ def access(
     Written out by hand: this is on the path of every request (about 4 µs).
     """
     if _access is None:
+        return
+    if _is_text:
+        counts = f"{received_bytes} in, {sent_bytes} out, {seconds * 1000:.1f} ms"
+        said = f"{operation} {_quoted(method)} {_quoted(path)} {status} {code or '-'} ({counts})"
+        _access.put(f"{_now()} ACCESS  {_role} {said} {request_id}")
         return
     global _access_second
     now = time.time()

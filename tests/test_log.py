@@ -59,6 +59,11 @@ def test_text_for_people() -> None:
     assert lines[0].endswith("INFO    worker-0 hello (request R3)")
 
 
+def test_access_lines_for_people_are_one_line_whatever_the_client_sent() -> None:
+    (line,) = run(f'log.start(format="text")\n{ACCESS}')
+    assert line.endswith(r"""GetObject "GET" "/b/k\"\nü" 404 NoSuchKey (0 in, 300 out, 12.3 ms) R1""")
+
+
 def test_lines_of_many_threads_come_whole_and_all(tmp_path: Path) -> None:
     path = tmp_path / "log"
     writer = Writer(os.open(path, os.O_WRONLY | os.O_CREAT))
