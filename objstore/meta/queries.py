@@ -122,6 +122,18 @@ def subresource(db: Database, bucket_id: int, kind: str) -> bytes | None:
     return None if row is None else row[0]
 
 
+def subresources_between(
+    db: Database, bucket_id: int, after: str, before: str, limit: int
+) -> list[tuple[str, bytes]]:
+    """Up to `limit` pieces of a bucket's configuration by kind, of those strictly between two kinds."""
+    found = db.rows(
+        "SELECT kind, document FROM bucket_subresources "
+        "WHERE bucket_id = ? AND kind > ? AND kind < ? ORDER BY kind LIMIT ?",
+        (bucket_id, after, before, limit),
+    )
+    return [(kind, document) for kind, document in found]
+
+
 def subresources(db: Database, bucket_id: int) -> dict[str, bytes]:
     """All of a bucket's configuration by kind."""
     return dict(db.rows("SELECT kind, document FROM bucket_subresources WHERE bucket_id = ?", (bucket_id,)))

@@ -12,13 +12,37 @@ from objstore.meta import queries
 from objstore.meta.commands import SetSubresource
 from objstore.model import Bucket
 from objstore.s3 import errors, xml
+from objstore.s3.documents import (
+    acceleration,
+    access,
+    analytics,
+    cors,
+    filtering,
+    inventory,
+    logging,
+    metrics,
+    tagging,
+    tiering,
+    website,
+)
 from objstore.s3.documents.access import OwnershipControls, PublicAccessBlockConfiguration
+from objstore.s3.documents.locking import ObjectLockConfiguration
 from objstore.s3.documents.payment import RequestPaymentConfiguration
-from objstore.s3.errors import MalformedXML, S3Error
+from objstore.s3.documents.versioning import VersioningConfiguration
+from objstore.s3.errors import (
+    InvalidArgument,
+    MalformedXML,
+    NoSuchConfiguration,
+    S3Error,
+    TooManyConfigurations,
+)
 from objstore.service.facts import Facts
 
 CACHE_MAX: Final = 10_000
 """Documents remembered per process; past it the cache starts anew."""
+CONFIGURATIONS_MAX: Final = 1000
+"""Configurations of one kind that are told apart by an id, per bucket."""
+CONFIGURATIONS_PAGE: Final = 100
 
 
 class Epoch(Protocol):
@@ -47,7 +71,30 @@ def _check_ownership(document: OwnershipControls, bucket: Bucket) -> None:
         raise MalformedXML
 
 
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A kind of which a bucket has many, each under an id."""
+
+    document: type[Any]
+    listing: type[Any]
+    """What a list of them is answered with."""
+    check: Callable[[Any, Bucket], None]
+
+
 SUBRESOURCES: Final[Mapping[str, Subresource]] = {
+    "abac": Subresource(access.AbacStatus, access.AbacStatus(status="Disabled"), access.check_abac),
+    "accelerate": Subresource(
+        acceleration.AccelerateConfiguration, acceleration.AccelerateConfiguration(), acceleration.check
+    ),
+    "cors": Subresource(cors.CORSConfiguration, errors.NoSuchCORSConfiguration, cors.check),
+    "logging": Subresource(logging.BucketLoggingStatus, logging.BucketLoggingStatus(), logging.check),
+    "metadataConfiguration": Subresource(type(None), errors.MetadataConfigurationNotFound),
+    "metadataTable": Subresource(type(None), errors.MetadataConfigurationNotFound),
+    # These two are put and answered by handlers of their own: the bucket's own row has a say.
+    "object-lock": Subresource(ObjectLockConfiguration, errors.ObjectLockConfigurationNotFound),
+    "versioning": Subresource(VersioningConfiguration, VersioningConfiguration()),
+    "tagging": Subresource(tagging.Tagging, errors.NoSuchTagSet, tagging.check_bucket_tags, put_status=204),
+    "website": Subresource(website.WebsiteConfiguration, errors.NoSuchWebsiteConfiguration, website.check),
     "ownershipControls": Subresource(OwnershipControls, errors.OwnershipControlsNotFound, _check_ownership),
     "publicAccessBlock": Subresource(
         PublicAccessBlockConfiguration, errors.NoSuchPublicAccessBlockConfiguration
@@ -56,6 +103,22 @@ SUBRESOURCES: Final[Mapping[str, Subresource]] = {
         RequestPaymentConfiguration, RequestPaymentConfiguration(payer="BucketOwner")
     ),
 }
+
+FAMILIES: Final[Mapping[str, Family]] = {
+    "analytics": Family(
+        analytics.AnalyticsConfiguration, analytics.ListAnalyticsConfigurationsResult, analytics.check
+    ),
+    "intelligent-tiering": Family(
+        tiering.IntelligentTieringConfiguration,
+        tiering.ListIntelligentTieringConfigurationsResult,
+        tiering.check,
+    ),
+    "inventory": Family(
+        inventory.InventoryConfiguration, inventory.ListInventoryConfigurationsResult, inventory.check
+    ),
+    "metrics": Family(metrics.MetricsConfiguration, metrics.ListMetricsConfigurationsResult, metrics.check),
+}
+"""One of a family is kept as the kind `<family>/<id>`."""
 
 
 class Subresources:
@@ -99,3 +162,45 @@ class Subresources:
     async def set(self, bucket: Bucket, kind: str, document: bytes | None) -> None:
         """Keep these bytes, or (None) nothing, which is no error where there was nothing."""
         await self._facts.write(SetSubresource(bucket.id, kind, document))
+
+    # One of a family
+
+    def get_one(self, bucket: Bucket, family: str, configuration_id: str) -> Any:
+        """The configuration of this id. Raises InvalidConfigurationId, NoSuchConfiguration."""
+        filtering.check_id(configuration_id)
+        stored = self._facts.read_now(queries.subresource, bucket.id, f"{family}/{configuration_id}")
+        if stored is None:
+            raise NoSuchConfiguration(BucketName=bucket.name, Id=configuration_id)
+        return xml.parse(FAMILIES[family].document, stored)
+
+    async def put_one(self, bucket: Bucket, family: str, configuration_id: str, document: Any) -> None:
+        """Check and keep one configuration. Raises what the check raises, InvalidArgument (another id in
+        the document), TooManyConfigurations; Refusal, MetadataError."""
+        filtering.check_id(configuration_id)
+        if document.id != configuration_id:
+            raise InvalidArgument(
+                "The id in the document is not the one in the query.",
+                ArgumentName="id",
+                ArgumentValue=configuration_id,
+            )
+        FAMILIES[family].check(document, bucket)
+        others = await self._page(bucket, family, "", CONFIGURATIONS_MAX)
+        if len(others) >= CONFIGURATIONS_MAX and all(one.id != configuration_id for one in others):
+            raise TooManyConfigurations
+        await self.set(bucket, f"{family}/{configuration_id}", xml.dumps(document))
+
+    async def remove_one(self, bucket: Bucket, family: str, configuration_id: str) -> None:
+        """Remove one configuration. Raises InvalidConfigurationId, NoSuchConfiguration; Refusal."""
+        self.get_one(bucket, family, configuration_id)
+        await self.set(bucket, f"{family}/{configuration_id}", None)
+
+    async def list_family(self, bucket: Bucket, family: str, after: str) -> tuple[list[Any], bool]:
+        """A page of a family's configurations by id, those after `after`; and whether there are more."""
+        found = await self._page(bucket, family, after, CONFIGURATIONS_PAGE + 1)
+        return found[:CONFIGURATIONS_PAGE], len(found) > CONFIGURATIONS_PAGE
+
+    async def _page(self, bucket: Bucket, family: str, after: str, limit: int) -> list[Any]:
+        rows = await self._facts.read(
+            queries.subresources_between, bucket.id, f"{family}/{after}", f"{family}0", limit
+        )
+        return [xml.parse(FAMILIES[family].document, document) for _, document in rows]

@@ -2,7 +2,10 @@
 
 from objstore.api.call import Call, Reply
 from objstore.api.handlers.objects import bucket_of
-from objstore.service.subresources import SUBRESOURCES
+from objstore.s3 import tokens
+from objstore.s3.documents.logging import BucketLoggingStatus
+from objstore.s3.errors import CrossLocationLoggingProhibited, InvalidTargetBucketForLogging
+from objstore.service.subresources import FAMILIES, SUBRESOURCES
 
 
 async def get(call: Call) -> Reply:
@@ -20,6 +23,59 @@ async def delete(call: Call) -> Reply:
     """DeleteBucket<Kind>: what was not configured is deleted already."""
     await call.services.subresources.set(bucket_of(call), _kind(call), None)
     return Reply(204)
+
+
+async def put_logging(call: Call) -> Reply:
+    """PutBucketLogging: the log goes to a bucket of the same owner, in the same region."""
+    document: BucketLoggingStatus = call.document
+    bucket = bucket_of(call)
+    if document.logging_enabled is not None:
+        name = document.logging_enabled.target_bucket
+        target = call.services.buckets.find(name)
+        if target is None or target.owner_id != bucket.owner_id:
+            raise InvalidTargetBucketForLogging(TargetBucket=ascii(name)[1:-1])
+        if target.region != bucket.region:
+            raise CrossLocationLoggingProhibited
+    return await put(call)
+
+
+# One of a family: configurations that a bucket has many of, each under an id.
+
+
+async def get_one(call: Call) -> Reply:
+    """GetBucket<Kind>Configuration."""
+    document = call.services.subresources.get_one(bucket_of(call), _kind(call), call.query["id"])
+    return Reply(document=document)
+
+
+async def put_one(call: Call) -> Reply:
+    """PutBucket<Kind>Configuration."""
+    kind, configuration_id = _kind(call), call.query["id"]
+    await call.services.subresources.put_one(bucket_of(call), kind, configuration_id, call.document)
+    return Reply()
+
+
+async def delete_one(call: Call) -> Reply:
+    """DeleteBucket<Kind>Configuration."""
+    await call.services.subresources.remove_one(bucket_of(call), _kind(call), call.query["id"])
+    return Reply(204)
+
+
+async def list_family(call: Call) -> Reply:
+    """ListBucket<Kind>Configurations: 100 at a time."""
+    bucket, kind = bucket_of(call), _kind(call)
+    purpose = f"list-{kind}:{bucket.id}"
+    token = call.query.get("continuation-token")
+    after = str(tokens.decode_token(purpose, token)[0]) if token else ""
+    found, is_truncated = await call.services.subresources.list_family(bucket, kind, after)
+    return Reply(
+        document=FAMILIES[kind].listing(
+            configurations=tuple(found),
+            is_truncated=is_truncated,
+            continuation_token=token or None,
+            next_continuation_token=tokens.encode_token(purpose, [found[-1].id]) if is_truncated else None,
+        )
+    )
 
 
 def _kind(call: Call) -> str:

@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from objstore.model import Bucket
+from objstore.s3.errors import MalformedXML
 from objstore.s3.xml import document, element
 
 
@@ -35,3 +37,9 @@ class AbacStatus:
     """Whether the bucket's tags take part in access decisions."""
 
     status: Literal["Enabled", "Disabled"] | None = None
+
+
+def check_abac(wanted: AbacStatus, bucket: Bucket) -> None:
+    """Raise MalformedXML unless it says whether."""
+    if wanted.status is None:
+        raise MalformedXML

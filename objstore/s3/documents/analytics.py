@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from objstore.model import Bucket
+from objstore.s3.documents.filtering import check_bucket_arn, check_filter, check_id
 from objstore.s3.documents.tagging import Tag
 from objstore.s3.xml import document, element
 
@@ -58,3 +60,12 @@ class ListAnalyticsConfigurationsResult:
     is_truncated: bool = False
     continuation_token: str | None = None
     next_continuation_token: str | None = None
+
+
+def check(wanted: AnalyticsConfiguration, bucket: Bucket) -> None:
+    """Raise the S3 error of a configuration that cannot be."""
+    check_id(wanted.id)
+    check_filter(wanted.filter)
+    export = wanted.storage_class_analysis.data_export
+    if export is not None:
+        check_bucket_arn(export.destination.s3_bucket_destination.bucket)

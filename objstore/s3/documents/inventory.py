@@ -1,8 +1,32 @@
 """Inventories: lists of a bucket's objects, written on a schedule."""
 
-from typing import Literal
+from typing import Final, Literal
 
+from objstore.model import Bucket
+from objstore.s3.documents.filtering import check_bucket_arn, check_id
+from objstore.s3.errors import MalformedXML
 from objstore.s3.xml import document, element
+
+OPTIONAL_FIELDS: Final = frozenset(
+    {
+        "Size",
+        "LastModifiedDate",
+        "StorageClass",
+        "ETag",
+        "IsMultipartUploaded",
+        "ReplicationStatus",
+        "EncryptionStatus",
+        "ObjectLockRetainUntilDate",
+        "ObjectLockMode",
+        "ObjectLockLegalHoldStatus",
+        "IntelligentTieringAccessTier",
+        "BucketKeyStatus",
+        "ChecksumAlgorithm",
+        "ObjectAccessControlList",
+        "ObjectOwner",
+        "LifecycleExpirationDate",
+    }
+)
 
 
 @document
@@ -62,3 +86,15 @@ class ListInventoryConfigurationsResult:
     is_truncated: bool = False
     continuation_token: str | None = None
     next_continuation_token: str | None = None
+
+
+def check(wanted: InventoryConfiguration, bucket: Bucket) -> None:
+    """Raise the S3 error of a configuration that cannot be."""
+    check_id(wanted.id)
+    check_bucket_arn(wanted.destination.s3_bucket_destination.bucket)
+    fields = wanted.optional_fields or ()
+    if not OPTIONAL_FIELDS.issuperset(fields) or len(set(fields)) < len(fields):
+        raise MalformedXML
+    encryption = wanted.destination.s3_bucket_destination.encryption
+    if encryption is not None and (encryption.sse_s3 is None) == (encryption.sse_kms is None):
+        raise MalformedXML

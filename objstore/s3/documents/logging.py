@@ -2,7 +2,9 @@
 
 from typing import Literal
 
+from objstore.model import Bucket
 from objstore.s3.documents.acl import Grantee
+from objstore.s3.errors import MalformedXML
 from objstore.s3.xml import document, element
 
 
@@ -41,3 +43,16 @@ class BucketLoggingStatus:
     """Empty: no log."""
 
     logging_enabled: LoggingEnabled | None = None
+
+
+def check(wanted: BucketLoggingStatus, bucket: Bucket) -> None:
+    """Raise MalformedXML unless at most one form of log keys is asked for, and every grant is complete."""
+    enabled = wanted.logging_enabled
+    if enabled is None:
+        return
+    for grant in enabled.target_grants or ():
+        if grant.grantee is None or grant.permission is None:
+            raise MalformedXML
+    form = enabled.target_object_key_format
+    if form is not None and (form.simple_prefix is None) == (form.partitioned_prefix is None):
+        raise MalformedXML

@@ -1,5 +1,7 @@
 """Request metrics of parts of a bucket."""
 
+from objstore.model import Bucket
+from objstore.s3.documents.filtering import check_filter, check_id
 from objstore.s3.documents.tagging import Tag
 from objstore.s3.xml import document, element
 
@@ -33,3 +35,9 @@ class ListMetricsConfigurationsResult:
     is_truncated: bool = False
     continuation_token: str | None = None
     next_continuation_token: str | None = None
+
+
+def check(wanted: MetricsConfiguration, bucket: Bucket) -> None:
+    """Raise the S3 error of a configuration that cannot be."""
+    check_id(wanted.id)
+    check_filter(wanted.filter)

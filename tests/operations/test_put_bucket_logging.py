@@ -1,0 +1,32 @@
+"""PutBucketLogging, GetBucketLogging."""
+
+from tests.operations.refusals import refused
+
+
+def test_what_was_put_comes_back_and_an_empty_document_removes_it(s3, bucket):
+    assert "LoggingEnabled" not in s3.get_bucket_logging(Bucket=bucket)
+    wanted = {
+        "TargetBucket": bucket,
+        "TargetPrefix": "logs/",
+        "TargetObjectKeyFormat": {"PartitionedPrefix": {"PartitionDateSource": "EventTime"}},
+    }
+    s3.put_bucket_logging(Bucket=bucket, BucketLoggingStatus={"LoggingEnabled": wanted})
+    assert s3.get_bucket_logging(Bucket=bucket)["LoggingEnabled"] == wanted
+    s3.put_bucket_logging(Bucket=bucket, BucketLoggingStatus={})
+    assert "LoggingEnabled" not in s3.get_bucket_logging(Bucket=bucket)
+
+
+def test_the_target_must_be_a_bucket_of_the_same_owner(s3, other, bucket, bucket_name):
+    def put(target: str) -> tuple[int, str]:
+        wanted = {"LoggingEnabled": {"TargetBucket": target, "TargetPrefix": ""}}
+        return refused(s3.put_bucket_logging, Bucket=bucket, BucketLoggingStatus=wanted)
+
+    assert put("no-such-bucket-anywhere") == (400, "InvalidTargetBucketForLogging")
+    other.create_bucket(Bucket=f"{bucket_name}-others")
+    assert put(f"{bucket_name}-others") == (400, "InvalidTargetBucketForLogging")
+
+
+def test_both_forms_of_keys_at_once(s3, bucket):
+    both = {"SimplePrefix": {}, "PartitionedPrefix": {"PartitionDateSource": "EventTime"}}
+    wanted = {"LoggingEnabled": {"TargetBucket": bucket, "TargetPrefix": "", "TargetObjectKeyFormat": both}}
+    assert refused(s3.put_bucket_logging, Bucket=bucket, BucketLoggingStatus=wanted) == (400, "MalformedXML")
