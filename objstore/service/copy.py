@@ -2,7 +2,8 @@
 
 Blobs are immutable and counted by reference, so a copy is a row and moves no bytes: the new version has
 the source's blob, or the parts of its upload. Bytes are read only to take a checksum the source does
-not have, and rewritten only where a range of a part becomes a part.
+not have, or the MD5 that is the ETag of a copy of a multipart object, which shows as one part; they are
+rewritten only where a range of a part becomes a part.
 """
 
 from collections.abc import Awaitable, Callable
@@ -95,14 +96,15 @@ class Copies:
                 raise _too_large()
             if (source.bucket.id, source.key) == (bucket.id, key) and version.is_latest:
                 _check_changes(version, terms)
+            etag, checksum = await self._digests(version, terms.algorithm)
             made = await self._writer.commit(
                 PutVersion(
                     bucket.id,
                     key,
                     version.size,
-                    version.etag,
+                    etag,
                     bucket.owner_id,
-                    _attributes(version, terms, await self._checksum(version, terms.algorithm)),
+                    _attributes(version, terms, checksum),
                     tags=terms.new.tags if terms.replaces_tags else version.tags,
                     lock=terms.new.lock,
                     blob=version.blob,
@@ -110,7 +112,6 @@ class Copies:
                     conditions=write_conditions(terms.new.conditions),
                     version_id=tokens.new_version_id(),
                     upload_id=version.upload_id,
-                    parts_count=version.parts_count,
                 ),
                 None,
             )
@@ -154,7 +155,7 @@ class Copies:
         if whole is not None:
             blob, etag, checksum = whole
             if checksum is None or checksum.algorithm != algorithm:
-                checksum = await self._read_checksum(version, part_range, algorithm)
+                checksum = (await self._read(version, part_range, algorithm)).checksum(algorithm)
             part = Part(number, blob.size, etag, 0, checksum, blob)
             command = PutPart(bucket.id, upload.key, upload.upload_id, part, shares_blob=True)
             return await self._writer.commit(command, None)
@@ -189,19 +190,23 @@ class Copies:
             return None
         return parts[0].blob, parts[0].etag, parts[0].checksum
 
-    async def _checksum(self, version: ObjectVersion, algorithm: str | None) -> Checksum | None:
-        """The checksum of a copy of `version`."""
+    async def _digests(self, version: ObjectVersion, algorithm: str | None) -> tuple[str, Checksum | None]:
+        """ETag and checksum of a copy of `version`, as of an object put in one piece."""
         has = version.attributes.checksum
-        if algorithm is None or _has(has, algorithm):
-            return has
-        return await self._read_checksum(version, Range(0, version.size), algorithm)
+        if algorithm is None:
+            algorithm = has.algorithm if has is not None else checksums.DEFAULT.name
+        if version.upload_id is None and (has is None or _has(has, algorithm)):
+            return version.etag, has
+        digests = await self._read(version, Range(0, version.size), algorithm)
+        etag = version.etag if version.upload_id is None else digests.md5.hex()
+        return etag, digests.checksum(algorithm)
 
-    async def _read_checksum(self, version: ObjectVersion, wanted: Range, algorithm: str) -> Checksum:
+    async def _read(self, version: ObjectVersion, wanted: Range, algorithm: str) -> Digests:
         if wanted.length == 0:
-            return Digests({algorithm}).checksum(algorithm)
+            return Digests({algorithm})
         stream = await self._reader.open(version, wanted.offset, wanted.length)
         async with aclosing(stream):
-            return await self._writer.checksum(stream, algorithm)
+            return await self._writer.digest(stream, algorithm)
 
 
 async def _until_settled(once: Callable[[], Awaitable[T]]) -> T:
@@ -221,7 +226,13 @@ def _attributes(version: ObjectVersion, terms: Terms, checksum: Checksum | None)
     headers = {name: value for name, value in version.attributes.headers.items() if name != REDIRECT_HEADER}
     if REDIRECT_HEADER in given.headers:
         headers[REDIRECT_HEADER] = given.headers[REDIRECT_HEADER]
-    return replace(version.attributes, headers=headers, storage_class=given.storage_class, checksum=checksum)
+    return replace(
+        version.attributes,
+        headers=headers,
+        storage_class=given.storage_class,
+        checksum=checksum,
+        extra=given.extra,  # what a version has besides (its ACL) is never copied
+    )
 
 
 def _check_changes(version: ObjectVersion, terms: Terms) -> None:

@@ -33,6 +33,8 @@ class NewObject:
     lock: ObjectLock | None = None
     integrity: Integrity = NO_INTEGRITY
     conditions: WritePreconditions = UNCONDITIONAL
+    owner_id: str | None = None
+    """None: the bucket's owner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ class Objects:
                 key,
                 written.size,
                 written.etag,
-                bucket.owner_id,
+                new.owner_id or bucket.owner_id,
                 replace(new.attributes, checksum=written.checksums[algorithm]),
                 tags=new.tags,
                 lock=new.lock,
@@ -124,11 +126,11 @@ class Objects:
     async def part(self, version: ObjectVersion, number: int) -> tuple[Range, Checksum | None]:
         """Bytes and checksum of the object's `number`-th part (1-based); the range may be empty.
 
-        An object that was put whole is its own only part. Parts are counted in their order, whatever
-        their upload called them, so that asking for 1 to x-amz-mp-parts-count gets all of them.
+        An object that was put whole, or copied, is its own only part. Parts are counted in their order,
+        whatever their upload called them, so that asking for 1 to x-amz-mp-parts-count gets all of them.
         Raises InvalidPartNumber.
         """
-        if version.upload_id is None:
+        if version.upload_id is None or version.parts_count is None:
             if number != 1:
                 raise InvalidPartNumber(ActualPartCount=1, PartNumberRequested=number)
             return Range(0, version.size), version.attributes.checksum

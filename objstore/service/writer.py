@@ -138,15 +138,15 @@ class Writer:
         assert blob.size == size, f"{blob.size} bytes copied of {size}"
         return Written(size, digests.md5, {algorithm: digests.checksum(algorithm)}, blob)
 
-    async def checksum(self, source: AsyncIterable[memoryview], algorithm: str) -> Checksum:
-        """The checksum of bytes that are stored already. Raises what `source` raises."""
+    async def digest(self, source: AsyncIterable[memoryview], algorithm: str) -> Digests:
+        """MD5 and one checksum of bytes that are stored already. Raises what `source` raises."""
         digests = Digests({algorithm})
         async for piece in source:
             if piece.nbytes > INLINE_BYTES:
                 await blocking.run(digests.update, piece)
             else:
                 digests.update(piece)
-        return digests.checksum(algorithm)
+        return digests
 
     async def commit(self, command: Command[R], blob: BlobRef | None) -> R:
         """Send the command that names `blob`; what the ledger answers.

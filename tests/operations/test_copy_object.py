@@ -119,7 +119,13 @@ def test_a_multipart_object_is_copied(s3: Any, bucket: str) -> None:
     )
     s3.copy_object(Bucket=bucket, Key="copy", CopySource={"Bucket": bucket, "Key": "source"})
     s3.delete_object(Bucket=bucket, Key="source")
-    assert s3.get_object(Bucket=bucket, Key="copy")["Body"].read() == bytes(5 * MIB) + b"end"
+    whole = bytes(5 * MIB) + b"end"
+    got = s3.get_object(Bucket=bucket, Key="copy", ChecksumMode="ENABLED")
+    assert got["Body"].read() == whole
+    assert got["ETag"] == f'"{hashlib.md5(whole).hexdigest()}"'  # a copy is one part, whatever its source was
+    assert got["ChecksumType"] == "FULL_OBJECT"
+    assert "PartsCount" not in s3.head_object(Bucket=bucket, Key="copy", PartNumber=1)
+    assert s3.head_object(Bucket=bucket, Key="copy", PartNumber=1)["ContentLength"] == len(whole)
 
 
 def test_another_checksum_may_be_asked_for(s3: Any, bucket: str, source: Any) -> None:
