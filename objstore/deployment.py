@@ -7,7 +7,7 @@ copies that differ are never chosen between: the operator decides.
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from objstore import durable
 from objstore.config import DEFAULT_DRIVES, Config
-from objstore.iam.keys import Issued, issue
+from objstore.iam.keys import Issued, UserInvalid, issue
 from objstore.iam.sealing import Sealer
 from objstore.storage.drive import DriveSet
 from objstore.storage.identity import IDENTITY_FILE
@@ -160,8 +160,9 @@ def provide_root_credentials(config: Config, drives: Sequence[Path]) -> RootCred
         issued = issue()
         text = json.dumps({"access_key": issued.access_key, "secret_key": issued.secret_key}).encode() + b"\n"
     try:
-        issued = Issued(**json.loads(text))
-    except (ValueError, TypeError):
+        found = json.loads(text)
+        issued = issue(found["access_key"], found["secret_key"])
+    except (ValueError, TypeError, KeyError, UserInvalid):
         raise DeploymentError(f"{SYSTEM_DIRECTORY}/{ROOT_CREDENTIALS_FILE} is damaged") from None
     write_copies(drives, ROOT_CREDENTIALS_FILE, text)
     return RootCredentials(issued, is_new, drives[0] / SYSTEM_DIRECTORY / ROOT_CREDENTIALS_FILE)
@@ -230,8 +231,12 @@ def write_server_file(drives: DriveSet, runtime: Path) -> None:
     """Leave a note on every drive, for commands: where the server lives, and which directories it serves."""
     opened = [(drive, session) for drive in drives if (session := drive.session) is not None]
     places = [{"device": session.device, "inode": session.inode} for _, session in opened]
-    text = json.dumps({"runtime": str(runtime), "drives": places}).encode() + b"\n"
-    write_copies([Path(drive.path) for drive, _ in opened], SERVER_FILE, text)
+    write_copies([Path(drive.path) for drive, _ in opened], SERVER_FILE, server_note(runtime, places))
+
+
+def server_note(runtime: Path, places: Sequence[Mapping[str, int]]) -> bytes:
+    """The note's bytes."""
+    return json.dumps({"runtime": str(runtime), "drives": places}).encode() + b"\n"
 
 
 def find_server(directories: Sequence[Path]) -> Runtime | None:

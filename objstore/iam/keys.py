@@ -2,7 +2,7 @@
 
 import secrets
 from base64 import b32encode
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from objstore.config import ACCESS_KEY_PATTERN, ACCESS_KEY_RULE, SECRET_LENGTH_MIN
@@ -19,7 +19,7 @@ class Issued:
     """An access key with its secret, which is shown this once."""
 
     access_key: str
-    secret_key: str
+    secret_key: str = field(repr=False)
 
 
 def new_access_key() -> str:
