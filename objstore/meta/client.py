@@ -39,6 +39,8 @@ class ClientLimits:
     """How long a command waits for a ledger to come back before it is given up unsent."""
     answer_s: float = 60.0
     """How long a sent command waits for its answer before it is given up as unknown."""
+    verify_s: float = 24 * 3600.0
+    """The same for `verify_journal`."""
     retry_s: float = 0.05
     """Between two attempts to reach the ledger."""
     sweep_s: float = 0.25
@@ -48,11 +50,12 @@ class ClientLimits:
 class _Waiting:
     """One command under way: where its answer goes, and when it is given up."""
 
-    __slots__ = ("deadline_s", "future", "is_sent")
+    __slots__ = ("answer_s", "deadline_s", "future", "is_sent")
 
-    def __init__(self, future: "Future[Any]", deadline_s: float) -> None:
+    def __init__(self, future: "Future[Any]", deadline_s: float, answer_s: float) -> None:
         self.future = future
         self.deadline_s = deadline_s
+        self.answer_s = answer_s
         self.is_sent = False
 
 
@@ -133,6 +136,15 @@ class Metadata:
         status: dict[str, Any] = await self._ask(wire.STATUS)
         return status
 
+    async def verify_journal(self) -> list[str]:
+        """Have every byte of every journal and snapshot read, and mended where another drive has it; what
+        was found, in sentences: nothing where all is well. Takes as long as reading that takes.
+
+        Raises Busy, Unavailable; OutcomeUnknown after the ledger was lost.
+        """
+        findings: list[str] = await self._ask(wire.VERIFY, self._limits.verify_s)
+        return findings
+
     async def read(self, query: Query[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """What `query` finds, run off the event loop. Sees every write acknowledged before the call.
 
@@ -177,7 +189,7 @@ class Metadata:
 
     # Commands
 
-    def _ask(self, question: bytes | str) -> "Future[Any]":
+    def _ask(self, question: bytes | str, answer_s: float | None = None) -> "Future[Any]":
         """The payload that will come back for an encoded command or a word of the wire's own."""
         if len(self._waiting) >= self._limits.waiting_max:
             raise Busy(f"{self._limits.waiting_max} commands are waiting for the ledger")
@@ -186,7 +198,8 @@ class Metadata:
         future: Future[Any] = self._loop.create_future()
         number = self._next_number
         self._next_number = number + 1
-        self._waiting[number] = _Waiting(future, clock.monotonic_s() + self._limits.unsent_s)
+        deadline_s = clock.monotonic_s() + self._limits.unsent_s
+        self._waiting[number] = _Waiting(future, deadline_s, answer_s or self._limits.answer_s)
         self._unsent.append((number, question))
         if not self._is_flush_due:
             self._is_flush_due = True
@@ -199,11 +212,11 @@ class Metadata:
             return  # sent when the hello comes
         questions = [(number, data) for number, data in self._unsent if number in self._waiting]
         self._unsent.clear()
-        deadline_s = clock.monotonic_s() + self._limits.answer_s
+        now_s = clock.monotonic_s()
         for number, _ in questions:
             waiting = self._waiting[number]
             waiting.is_sent = True
-            waiting.deadline_s = deadline_s
+            waiting.deadline_s = now_s + waiting.answer_s
         self._transport.write(wire.frame(questions))
 
     def _take_answers(self, answers: list[tuple[int, int, Any]]) -> None:

@@ -9,6 +9,7 @@ import asyncio
 import importlib
 import logging
 import signal
+import sys
 from asyncio import Transport
 from collections import Counter
 from collections.abc import Callable
@@ -38,6 +39,8 @@ WAITING_COMMANDS_MAX: Final = 8192
 """Commands that wait for the next batch; past it they are answered Busy at once."""
 WAITING_BYTES_MAX: Final = 64 << 20
 UPKEEP_S: Final = 1.0
+SWITCH_S: Final = 0.0005
+"""How long upkeep in a thread may hold up a commit (the interpreter's default is ten times that)."""
 
 
 class LedgerFailed(Exception):
@@ -59,6 +62,7 @@ def run_ledger(
     (JournalMissing, JournalDamaged, UnknownFormat, SchemaUnknown, OSError) when it cannot start.
     """
     core = LedgerCore.open(settings, shared, schema)
+    sys.setswitchinterval(SWITCH_S)
     try:
         chosen = codec or cast(wire.Codec, importlib.import_module("objstore.meta.commands"))
         Path(settings.socket_path).unlink(missing_ok=True)  # of a ledger that was killed
@@ -138,7 +142,9 @@ class LedgerServer:
         """A frame of commands has come."""
         refused: list[tuple[int, int, Any]] = []
         for number, question in questions:
-            if isinstance(question, str):
+            if question == wire.VERIFY:
+                self._verify(session, number)
+            elif isinstance(question, str):
                 refused.append((number, wire.OK, self._answer_word(question)))
             elif len(self._waiting) >= WAITING_COMMANDS_MAX or self._waiting_bytes >= WAITING_BYTES_MAX:
                 refused.append((number, *wire.failure(Busy("too many commands are waiting"))))
@@ -150,6 +156,13 @@ class LedgerServer:
         if self._waiting and not self._is_batch_due:
             self._is_batch_due = True
             asyncio.get_running_loop().call_soon(self._commit_batch)
+
+    def _verify(self, session: "_Session", number: int) -> None:
+        def answer(findings: list[str]) -> None:
+            session.send(wire.frame([(number, wire.OK, findings)]))
+
+        self._core.verify_journal(answer)
+        self._maintain()
 
     def _answer_word(self, word: str) -> Any:
         if word == wire.STATUS:

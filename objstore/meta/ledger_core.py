@@ -14,7 +14,7 @@ point means (see journal.py for the record itself):
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -256,6 +256,14 @@ class LedgerCore:
     def take_snapshot(self) -> None:
         """Have a snapshot taken by the next `maintain`, however short the journal is."""
         self._upkeep.want_snapshot()
+
+    def verify_journal(self, callback: Callable[[list[str]], None]) -> None:
+        """Have every byte of journal and snapshots read and mended; `callback` is told what was found, by
+        a later `maintain`."""
+        if self._journal is None or self.failure is not None:
+            callback([self.failure or self._started.reason])
+        else:
+            self._upkeep.want_verification(callback)
 
     def inspect_index(self) -> None:
         """A reader found the index damaged: look (not too often), and stop for a rebuild if it is."""

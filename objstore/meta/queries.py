@@ -67,6 +67,7 @@ __all__ = [
     "state",
     "subresource",
     "subresources",
+    "subresources_of_kind",
     "top",
     "upload",
     "user_by_email",
@@ -137,6 +138,17 @@ def subresources_between(
 def subresources(db: Database, bucket_id: int) -> dict[str, bytes]:
     """All of a bucket's configuration by kind."""
     return dict(db.rows("SELECT kind, document FROM bucket_subresources WHERE bucket_id = ?", (bucket_id,)))
+
+
+def subresources_of_kind(db: Database, kind: str, after: str = "", limit: int = 100) -> list[tuple[Bucket, bytes]]:
+    """Buckets with a piece of configuration of this kind, and that piece, by name, after `after`."""
+    columns = ", ".join(f"b.{column}" for column in BUCKET_COLUMNS.split(", "))
+    rows = db.rows(
+        f"SELECT {columns}, s.document FROM bucket_subresources s JOIN buckets b ON b.id = s.bucket_id "
+        "WHERE s.kind = ? AND b.name > ? ORDER BY b.name LIMIT ?",
+        (kind, after, limit),
+    )
+    return [(bucket_of(row[:-1]), row[-1]) for row in rows]
 
 
 def account_public_access_block(db: Database, owner_id: str) -> bytes | None:

@@ -195,8 +195,11 @@ class Chain:
         return tuple(records)
 
     def find_end(self) -> Point:
-        """The place after the last record of the chain. Raises JournalDamaged."""
-        for name in reversed(self.names):
+        """The place after the last record of the chain: in the roster's own epoch, or its base.
+
+        Raises JournalDamaged.
+        """
+        for name in reversed([name for name in self.names if name.epoch == self._roster.epoch]):
             section = self.section(name)
             if section.damaged_at is not None:
                 error = JournalDamaged(
@@ -205,14 +208,8 @@ class Chain:
                 error.highest = section.highest
                 raise error
             if section.records:
-                end = section.records[-1].point
-                break
-            if section.start is not None:
-                end = section.start
-                break
-        else:
-            end = self._roster.base
-        return end if end.sequence >= self._roster.base.sequence else self._roster.base
+                return section.records[-1].point
+        return self._roster.base
 
     def replay_from(self, point: Point, end: Point) -> Iterator[Record]:
         """The records after `point` up to `end`, in order, each linked to the one before.

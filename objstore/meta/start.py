@@ -56,6 +56,8 @@ class LedgerSettings:
     is_new: bool = True
     """Nothing but what formatting makes lies on the drives: where no journal is found either, a new one
     may be begun."""
+    rebuild_index: bool = False
+    """Trust no index that is there: build it anew from snapshot and journal."""
     boot_id: str | None = None
     """Tells one run of the machine from the next; None: ask the system."""
     survey: Survey | None = None
@@ -326,7 +328,8 @@ class _Start:
         best: Index | None = None
         for directory in self._existing_directories():
             is_wanted = self.settings.index_directory in (None, str(directory.path))
-            opened = self._open_trusted(directory, found) if is_wanted else None
+            may_open = is_wanted and not self.settings.rebuild_index
+            opened = self._open_trusted(directory, found) if may_open else None
             if opened is None:
                 continue
             if best is None or opened.position.point.sequence > best.position.point.sequence:

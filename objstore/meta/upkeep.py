@@ -35,6 +35,8 @@ REST_S: Final = 60.0
 """How long a drive that failed is left alone before it may prove itself."""
 RETRY_S: Final = 60.0
 """After a snapshot or a copy that failed."""
+VERIFY_S: Final = 24 * 3600.0
+"""Between two readings of every byte of every journal and snapshot."""
 HELPLESS_S: Final = 15.0
 """How long a ledger that takes no commands waits before it starts anew to look again."""
 
@@ -67,6 +69,8 @@ class Upkeep:
         if started.journal is not None:
             self._measure(started.journal)
         self._is_snapshot_wanted = started.needs_snapshot
+        self._verify_due_s = self._began_s + VERIFY_S
+        self._verify_callbacks: list[Callable[[list[str]], None]] = []
 
     def _measure(self, journal: Journal) -> None:
         """What the newest snapshot covers and how long the journal behind it is, from the first member."""
@@ -93,6 +97,8 @@ class Upkeep:
             self._begin(*self._recruit(journal, candidate))
         elif self._is_snapshot_due(journal):
             self._begin(*self._snapshot(journal))
+        elif now_s >= self._verify_due_s:
+            self._begin(*self._verify(journal))
 
     def _end_job(self, now_s: float) -> None:
         job, self._job = self._job, None
@@ -215,6 +221,45 @@ class Upkeep:
 
         return copy, admit
 
+    # Verifying
+
+    def want_verification(self, callback: Callable[[list[str]], None]) -> None:
+        """Read every byte of every journal and snapshot soon, mend what can be mended, and tell what was
+        found, in sentences; nothing where all is well."""
+        self._verify_callbacks.append(callback)
+        self._verify_due_s = self._retry_due_s = 0.0
+
+    def _verify(self, journal: Journal) -> tuple[Callable[[], None], Callable[[], None]]:
+        journal.roll()
+        told = journal.roster
+        members = [(member.drive, member.identity) for member in journal.members]
+        last = journal.end.sequence
+        findings: list[str] = []
+        callbacks, self._verify_callbacks = self._verify_callbacks, []
+        self._verify_due_s = clock.monotonic_s() + VERIFY_S
+
+        def work() -> None:
+            try:
+                with ExitStack() as opened:
+                    handles = {
+                        drive.number: opened.enter_context(closing(DriveJournal.open(drive, identity)))
+                        for drive, identity in members
+                    }
+                    findings.extend(verify_segments(Chain(told, handles), last))
+                    findings.extend(verify_snapshots(list(handles.values())))
+            except OSError as exc:
+                findings.append(f"the journal could not be read to its end: {exc}")
+
+        def finish() -> None:
+            for finding in findings:
+                logger.error("journal verified", extra={"finding": finding})
+            if any(finding.endswith(BEYOND_REPAIR) for finding in findings):
+                self.want_snapshot()
+            for callback in callbacks:
+                callback(findings)
+
+        return work, finish
+
     # Snapshots
 
     def _is_snapshot_due(self, journal: Journal) -> bool:
@@ -275,6 +320,41 @@ class Upkeep:
             logger.info("snapshot taken", extra={"sequence": self.snapshot_sequence})
 
         return work, finish
+
+
+BEYOND_REPAIR: Final = "on every drive: a new snapshot makes up for it"
+
+
+def verify_segments(chain: Chain, last: int) -> list[str]:
+    """Read every segment up to sequence `last` on every member and mend what differs; what was found."""
+    findings = []
+    for name in [name for name in chain.names if name.first <= last]:
+        section = chain.section(name)
+        if section.damaged_at is not None:
+            findings.append(f"journal record {section.damaged_at} is damaged {BEYOND_REPAIR}")
+            continue
+        if section.start is None:
+            continue
+        for number in section.wrong:
+            chain.members[number].put_segment(name, section.data)
+            findings.append(f"drive {number}: segment {name} was damaged and is mended")
+    findings += [f"drive {number}: {error}" for number, error in chain.failed.items()]
+    return findings
+
+
+def verify_snapshots(drives: Sequence[DriveJournal]) -> list[str]:
+    """Read every snapshot on every member and mend what is damaged or absent; what was found."""
+    findings = []
+    for name in sorted({name for drive in drives for name in snapshot.names(drive)}):
+        good = [drive for drive in drives if snapshot.is_whole(drive, name)]
+        for drive in drives:
+            if drive in good:
+                continue
+            if not good or not snapshot.copy(good[0], drive, name):
+                findings.append(f"snapshot {name} is damaged {BEYOND_REPAIR}")
+                break
+            findings.append(f"drive {drive.number}: snapshot {name} was damaged or absent and is mended")
+    return findings
 
 
 def _can_be_opened(drive: MetaDrive) -> bool:

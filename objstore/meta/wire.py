@@ -31,6 +31,8 @@ FAILED: Final = 2
 
 STATUS: Final = "status"
 """Sent in place of a command: answered with the ledger's status as a map."""
+VERIFY: Final = "verify"
+"""Sent in place of a command: answered, when every byte of the journal was read, with what was found."""
 SUSPECT: Final = "suspect"
 """Sent in place of a command by a reader that found the index damaged: the ledger looks at it itself."""
 

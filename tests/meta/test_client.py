@@ -123,6 +123,14 @@ def test_the_ledger_tells_how_it_stands(steady: LedgerProcess) -> None:
     with_client(steady, body)
 
 
+def test_the_journal_is_verified_on_request(steady: LedgerProcess) -> None:
+    async def body(client: Metadata) -> None:
+        await client.write(Put("h", "1"))
+        assert await client.verify_journal() == []
+
+    with_client(steady, body)
+
+
 def test_a_defect_in_a_query_is_not_taken_for_a_damaged_index(steady: LedgerProcess) -> None:
     async def body(client: Metadata) -> None:
         with pytest.raises(Exception, match="no such table") as info:

@@ -615,3 +615,48 @@ def test_a_drive_that_left_the_deployment_is_let_go_and_a_new_one_is_taken_in(
     core.commit([Put("a", "1")])
     assert words_of(core) == MODEL | {"a": "1"}
     core.close()
+
+
+def test_rot_anywhere_in_journals_and_snapshots_is_found_by_verifying_and_mended(roots: list[Path]) -> None:
+    with_snapshots(roots, 3)
+    core = open_words(settings_for(roots))
+    found: list[list[str]] = []
+    core.verify_journal(found.append)
+    core.maintain()
+    assert found == [[]]
+    whole = contents(roots)
+    flip_bit(segments_of(roots[0])[0], 100)
+    segments_of(roots[2])[0].unlink()
+    flip_bit(snapshots_of(roots[1])[0], 40)
+    flip_bit(snapshots_of(roots[2])[1], 9000)
+    core.verify_journal(found.append)
+    core.maintain()
+    assert len(found[1]) == 4
+    assert contents(roots) == whole
+    core.close()
+
+
+def test_rot_in_every_copy_is_told_and_made_up_for_by_a_new_snapshot(roots: list[Path]) -> None:
+    core = open_words(settings_for(roots))
+    for root in roots[:3]:
+        flip_bit(segments_of(root)[0], 400)
+    found: list[list[str]] = []
+    core.verify_journal(found.append)
+    core.maintain()
+    core.maintain()
+    assert len(found[0]) == 1 and "damaged on every drive" in found[0][0]
+    core.close()
+    assert rebuilt(roots) == MODEL
+
+
+def test_an_index_may_be_built_anew_on_request(roots: list[Path]) -> None:
+    with sqlite3.connect(index_of(roots)) as connection:  # a wrong value no check of SQLite's can find
+        connection.execute("UPDATE words SET value = 'lost' WHERE name = 'last'")
+    connection.close()
+    claim_in_use(index_of(roots))
+    core = open_words(settings_for(roots))
+    assert words_of(core) != MODEL
+    core.close()
+    core = open_words(settings_for(roots, rebuild_index=True))
+    assert words_of(core) == MODEL
+    core.close()

@@ -24,6 +24,7 @@ from objstore.meta.commands.buckets import (
 )
 from objstore.meta.commands.codec import Codec
 from objstore.meta.commands.conditions import WriteConditions, etag_matches
+from objstore.meta.commands.lifecycle import ExpireUpload, ExpireVersion
 from objstore.meta.commands.locks import AdvanceLockClock, ReplaceAttributes
 from objstore.meta.commands.objects import Deleted, DeleteVersion, PutVersion
 from objstore.meta.commands.uploads import AbortUpload, CompleteUpload, CreateUpload, NamedPart, PutPart
@@ -68,6 +69,8 @@ COMMANDS: Final[tuple[type[Command[Any]], ...]] = (
     SetState,
     SetAccountPublicAccessBlock,
     SetExtraAttribute,
+    ExpireVersion,
+    ExpireUpload,
 )
 RESULTS: Final = (ObjectVersion, Deleted, Part, Upload, Bucket, User, AccessKey)
 """What commands answer with, besides None and plain values."""
@@ -109,6 +112,8 @@ __all__ = [
     "DeleteVersion",
     "Deleted",
     "EnableObjectLock",
+    "ExpireUpload",
+    "ExpireVersion",
     "FinishRepair",
     "ForgetGarbage",
     "MoveBlob",
