@@ -72,7 +72,7 @@ async def ask(
         ("PUT", "/metrics", ROOT, 400, "InvalidBucketName"),
         ("GET", "/", None, 403, "AccessDenied"),
         ("GET", "/", OTHER, 200, ""),
-        ("GET", "/bucket-1?cors", OWNER, 501, "NotImplemented"),
+        ("GET", "/bucket-1?session", OWNER, 501, "NotImplemented"),
         ("GET", "/bucket-1?unheard-of", OWNER, 501, "NotImplemented"),
         ("DELETE", "/bucket-1?unheard-of", OWNER, 501, "NotImplemented"),
         ("POST", "/bucket-1/k", OWNER, 405, "MethodNotAllowed"),
@@ -172,10 +172,10 @@ def test_bucket_of_another_owner_than_expected_is_denied() -> None:
 
 def test_operation_that_is_not_offered_answers_under_its_own_name() -> None:
     async def test(door: Door) -> None:
-        before = counted("GetBucketCors", "501")
-        answer = await ask(door, "GET", "/bucket-1?cors")
-        assert "GetBucketCors" in answer.element("Message")
-        assert counted("GetBucketCors", "501") == before + 1
+        before = counted("CreateSession", "501")
+        answer = await ask(door, "GET", "/bucket-1?session")
+        assert "CreateSession" in answer.element("Message")
+        assert counted("CreateSession", "501") == before + 1
 
     with_door(test)
 
@@ -207,7 +207,12 @@ def test_unforeseen_failure_tells_the_client_nothing_and_the_log_everything(
         def explode(*_: Any) -> None:
             raise ZeroDivisionError("secret detail")
 
-        return SimpleNamespace(buckets=services.buckets, objects=SimpleNamespace(find=explode))
+        return SimpleNamespace(
+            authoriser=services.authoriser,
+            buckets=services.buckets,
+            access=services.access,
+            objects=SimpleNamespace(find=explode),
+        )
 
     async def run() -> None:
         async with running_door(wrap=wrap) as door:
