@@ -122,6 +122,8 @@ class ErasureBlobStore:
         self._swept_s = clock.monotonic_s()
         self._readers = {drive.path: PackReader(drive) for drive in drives}
         self._rooms: dict[int, int] = {}
+        self._group_id = b""
+        """Small blobs of one tick share their drives: fewer drives sync, and each for more blobs at once."""
         self._writes: set[PackedWrite] = set()
         self._background: set[asyncio.Task[object]] = set()
         self._dead: list[tuple[Place, int, bytes]] = []
@@ -216,7 +218,8 @@ class ErasureBlobStore:
             codec = self.codec(1, self._copies)
         else:
             codec = self.codec(self.data_shards, self.total_shards)
-        chosen, spares = self._choose(blob_id, codec)
+        group, spares = self._choose(self._group_id, codec)
+        chosen = placement.order(blob_id, group)
         observing: asyncio.Future[None] | None = None
         if observe is not None and size <= UNBUDGETED_BYTES:
             observe(memoryview(data))
@@ -343,15 +346,15 @@ class ErasureBlobStore:
             size //= 2
         return size if size_hint is None else min(size, max(size_hint, 1))
 
-    def _choose(self, blob_id: bytes, codec: Codec) -> tuple[list[int], list[int]]:
+    def _choose(self, seed: bytes, codec: Codec) -> tuple[list[int], list[int]]:
         """The drives for a new blob's shards, and spare ones. Raises WriteQuorumLost, OutOfSpace."""
         rooms = self._rooms
-        chosen = placement.choose(blob_id, rooms, codec.total_shards)
+        chosen = placement.choose(seed, rooms, codec.total_shards)
         quorum = write_quorum(codec.data_shards, codec.total_shards)
         if len(chosen) < quorum:
             self._refresh()
             rooms = self._rooms
-            chosen = placement.choose(blob_id, rooms, codec.total_shards)
+            chosen = placement.choose(seed, rooms, codec.total_shards)
         if len(chosen) < quorum:
             message = f"{len(chosen)} drives take new data where {quorum} are needed"
             is_space = len(chosen) + sum(drive.is_full for drive in self.drives) >= quorum
@@ -707,6 +710,7 @@ class ErasureBlobStore:
             if room_bytes > 0:
                 rooms[drive.number] = room_bytes
         self._rooms = rooms
+        self._group_id = clock.new_id()
         self._writers.clear()  # in place: others hold it
         self._writers.update(writers)
 

@@ -7,7 +7,8 @@ Invariants kept here:
 - A pack is written by one process, from front to back, and never again after an error or a restart;
   it is locked while it is open, and made read-only when it is finished.
 - An append is durable when its place is told. Whatever waits when the drive is free goes out in one
-  write: group commit. What a crash tore lies behind the last durable frame, where no locator points.
+  write: group commit. The thread is given whole batches, not frames: each hand-over costs two switches.
+  What a crash tore lies behind the last durable frame, where no locator points.
 - The list of the dead is an account, nothing more: losing it loses no bytes but knowledge of space,
   and a wrong entry in it deletes nothing.
 """
@@ -94,48 +95,83 @@ class PackWriter:
     def __init__(self, drive: Drive, loop: asyncio.AbstractEventLoop) -> None:
         self.drive = drive
         self._loop = loop
-        self._queue: SimpleQueue[_Entry | None] = SimpleQueue()
+        self._waiting: list[_Entry] = []
+        self._is_send_due = False
+        self._is_writing = False
+        self._is_closing = False
+        self._batches: SimpleQueue[list[_Entry] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._finished = threading.Event()
         self._pack: _OpenPack | None = None
-        self._closed = False
         self.open_pack_id: int | None = None
         """The pack now appended to, for those who must not touch it."""
 
     def append(self, waiter: Waiter, shard: int, buffers: Sequence[Buffer], length: int) -> None:
-        """Queue a frame of `length` bytes; `waiter.settle` is called in the loop once it is durable."""
+        """Queue a frame of `length` bytes; `waiter.settle` is called in the loop once it is durable.
+
+        To be called in the loop.
+        """
+        self._waiting.append(_Entry(waiter, shard, buffers, length))
+        self._send_soon()
+
+    def _send_soon(self) -> None:
+        """Have what waits written, with all that comes in this turn of the loop, once the thread is free."""
+        if not self._is_send_due and not self._is_writing:
+            self._is_send_due = True
+            self._loop.call_soon(self._send)
+
+    def _send(self) -> None:
+        self._is_send_due = False
         if self._thread is None:
             self._thread = threading.Thread(target=self._serve, name=f"packs {self.drive.path}", daemon=True)
             self._thread.start()
-        self._queue.put(_Entry(waiter, shard, buffers, length))
+        batch = self._next_batch()
+        self._is_writing = bool(batch)
+        if batch:
+            self._batches.put(batch)
+        elif self._is_closing:
+            self._batches.put(None)
+
+    def _next_batch(self) -> list[_Entry]:
+        """What waits, as far as one write takes it."""
+        total = count = 0
+        for entry in self._waiting[:BATCH_FRAMES_MAX]:
+            if total >= BATCH_BYTES_MAX:
+                break
+            total += entry.length
+            count += 1
+        batch = self._waiting[:count]
+        del self._waiting[:count]
+        return batch
+
+    def _written(self, batch: Sequence[_Entry], outcome: list[Place] | OSError) -> None:
+        self._is_writing = False
+        if self._waiting or self._is_closing:
+            self._send_soon()
+        _settle(batch, outcome)
 
     def close(self, timeout_s: float) -> None:
-        """Finish what is queued and the pack. Blocks, at most `timeout_s`."""
-        self._closed = True
-        if self._thread is not None:
-            self._queue.put(None)
-            self._thread.join(timeout_s)
+        """Finish what is queued and the pack. Blocks, at most `timeout_s`; not to be called in the loop."""
+        if self._thread is None and not self._waiting:
+            return
+        try:
+            self._loop.call_soon_threadsafe(self._close)
+        except RuntimeError:  # the loop is closed: nothing more can come
+            self._batches.put(None)
+        self._finished.wait(timeout_s)
+
+    def _close(self) -> None:
+        self._is_closing = True
+        self._send_soon()
 
     def _serve(self) -> None:
-        queue = self._queue
-        is_last = False
-        while not is_last:
-            first = queue.get()
-            if first is None:
-                break
-            batch = [first]
-            total = first.length
-            while total < BATCH_BYTES_MAX and len(batch) < BATCH_FRAMES_MAX and queue.qsize():
-                entry = queue.get()
-                if entry is None:
-                    is_last = True
-                    break
-                batch.append(entry)
-                total += entry.length
-            outcome = self._append(batch, total)
+        while (batch := self._batches.get()) is not None:
+            outcome = self._append(batch, sum(entry.length for entry in batch))
             with suppress(RuntimeError):  # the loop is closed: nobody waits
-                self._loop.call_soon_threadsafe(_settle, batch, outcome)
-            del first, batch, outcome
+                self._loop.call_soon_threadsafe(self._written, batch, outcome)
+            del batch, outcome
         self._finish()
+        self._finished.set()
 
     def _append(self, batch: Sequence[_Entry], total: int) -> list[Place] | OSError:
         drive = self.drive

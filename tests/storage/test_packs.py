@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -108,8 +109,49 @@ def test_those_that_wait_together_are_written_and_synced_together(tmp_path: Path
                 for number in range(1, 400):
                     writer.append(waiting, number, parts, sum(map(len, parts)))
                 await waiting.all(400)
-            assert 1 <= len(synced) <= 100, "many frames share a sync"
+            assert len(synced) == 1, "all of one turn of the loop share a sync"
             await asyncio.to_thread(writer.close, 5.0)
+
+    asyncio.run(test())
+
+
+def test_what_comes_during_a_write_is_written_after_it_in_one(tmp_path: Path) -> None:
+    async def test() -> None:
+        with drives_in(directories(tmp_path, 1), (1, 0)) as drives:
+            writer = PackWriter(_one_drive(drives), asyncio.get_running_loop())
+            waiting = Waiting()
+            parts = _frame(b"x" * 100)
+            may_go_on = threading.Event()
+            writes: list[str] = []
+
+            def observer(operation: str, path: str, details: tuple[object, ...]) -> None:
+                if operation == "write":
+                    writes.append(path)
+                    may_go_on.wait(10)
+
+            with durable.observed(observer):
+                for number in range(20):
+                    writer.append(waiting, number, parts, sum(map(len, parts)))
+                    await asyncio.sleep(0.001)
+                may_go_on.set()
+                await waiting.all(20)
+            assert len(writes) <= 3, "the header of the pack, the first frame, all others"
+            await asyncio.to_thread(writer.close, 5.0)
+
+    asyncio.run(test())
+
+
+def test_closing_waits_for_what_was_appended_a_moment_before(tmp_path: Path) -> None:
+    async def test() -> None:
+        with drives_in(directories(tmp_path, 1), (1, 0)) as drives:
+            writer = PackWriter(_one_drive(drives), asyncio.get_running_loop())
+            waiting = Waiting()
+            parts = _frame(b"x" * 100)
+            writer.append(waiting, 0, parts, sum(map(len, parts)))
+            await asyncio.to_thread(writer.close, 5.0)
+            place = waiting.outcomes[0]
+            assert isinstance(place, Place)
+            assert _path(_one_drive(drives), place.pack).stat().st_mode & 0o777 == 0o400
 
     asyncio.run(test())
 
