@@ -45,6 +45,7 @@ class Writer:
         self._wake = threading.Event()
         self._writing = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._is_closing = False
 
     def put(self, line: str, *, urgent: bool = False) -> None:
         """Take one line (without its newline); `urgent` writes it without waiting for FLUSH_S."""
@@ -65,7 +66,10 @@ class Writer:
         while True:
             self._wake.wait(FLUSH_S)
             self._wake.clear()
+            is_last = self._is_closing  # read before the flush: what comes later may be lost
             self.flush()
+            if is_last:
+                return
 
     def flush(self) -> None:
         """Write what waits. Blocks as long as the descriptor does; a closed one loses the lines."""
@@ -94,9 +98,12 @@ class Writer:
 
     def close(self) -> None:
         """Write what waits, but do not hang at exit on a reader that stopped reading."""
-        closing = threading.Thread(target=self.flush, name="log-exit", daemon=True)
-        closing.start()
-        closing.join(MAX_EXIT_S)
+        with self._lock:
+            self._is_closing = True
+            thread = self._thread
+        self._wake.set()
+        if thread is not None:
+            thread.join(MAX_EXIT_S)
 
 
 def _pieces(lines: list[bytes], limit: int) -> list[bytes]:

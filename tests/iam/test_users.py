@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -31,8 +31,10 @@ class Metadata:
 
 
 @pytest.fixture
-def metadata() -> Metadata:
-    return Metadata()
+def metadata() -> Iterator[Metadata]:
+    made = Metadata()
+    yield made
+    made.database.connection.close()
 
 
 @pytest.fixture
