@@ -63,11 +63,14 @@ class Checksum:
 
 @dataclass(frozen=True, slots=True)
 class ObjectLock:
-    """What protects one version. `mode` is GOVERNANCE, COMPLIANCE or None."""
+    """What protects one version. `mode` is GOVERNANCE, COMPLIANCE or None.
+
+    `legal_hold` None: nobody ever said; it holds no more than False does.
+    """
 
     mode: str | None = None
     retain_until_ms: int = 0
-    legal_hold: bool = False
+    legal_hold: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

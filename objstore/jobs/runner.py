@@ -16,6 +16,7 @@ from objstore.jobs.compaction import Compaction
 from objstore.jobs.garbage import Garbage
 from objstore.jobs.heal import Heal, Mender, RepairQueue
 from objstore.jobs.job import Job, JobSettings, Pace
+from objstore.jobs.lock_clock import LockClock
 from objstore.jobs.orphans import Orphans
 from objstore.jobs.scrub import Scrub
 from objstore.meta import queries
@@ -39,6 +40,7 @@ async def run_jobs(
     mender = Mender(metadata, store)
     heal = Heal(metadata, store, mender, settings, pace)
     jobs: list[Job] = [
+        LockClock(metadata),
         Garbage(metadata, store, shared, settings),
         RepairQueue(metadata, store, mender, settings, pace),
         heal,

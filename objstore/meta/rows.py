@@ -96,8 +96,8 @@ def unpack_tags(column: bytes | None) -> Mapping[str, str]:
 
 
 def pack_lock(lock: ObjectLock | None) -> bytes | None:
-    """A lock as a column: [mode, retain_until_ms, legal_hold]; NULL when nothing is locked."""
-    if lock is None or (lock.mode is None and not lock.legal_hold):
+    """A lock as a column: [mode, retain_until_ms, legal_hold]; NULL when nothing was ever said."""
+    if lock is None or (lock.mode is None and lock.legal_hold is None):
         return None
     packed: bytes = _pack((lock.mode, lock.retain_until_ms, lock.legal_hold))
     return packed

@@ -266,7 +266,7 @@ def parse_lock(headers: Mapping[str, str], now_ms: int) -> ObjectLock | None:
             ArgumentName="x-amz-object-lock-retain-until-date",
             ArgumentValue=ascii(until)[1:-1],
         )
-    return ObjectLock(mode=mode, retain_until_ms=until_ms, legal_hold=hold == "ON")
+    return ObjectLock(mode, until_ms, None if hold is None else hold == "ON")
 
 
 def _iso_ms(value: str) -> int:
@@ -338,8 +338,8 @@ def lock_headers(lock: ObjectLock) -> dict[str, str]:
     if lock.mode is not None:
         headers["x-amz-object-lock-mode"] = lock.mode
         headers["x-amz-object-lock-retain-until-date"] = write_instant(lock.retain_until_ms)
-    if lock.legal_hold:
-        headers["x-amz-object-lock-legal-hold"] = "ON"
+    if lock.legal_hold is not None:
+        headers["x-amz-object-lock-legal-hold"] = "ON" if lock.legal_hold else "OFF"
     return headers
 
 

@@ -7,6 +7,7 @@ from objstore.service.copy import Copies
 from objstore.service.deleting import Deletions
 from objstore.service.facts import Facts
 from objstore.service.listing import Listings
+from objstore.service.locks import Locks
 from objstore.service.multipart import Uploads
 from objstore.service.objects import Objects
 from objstore.service.reader import Reader, ReadsUnderWay
@@ -27,6 +28,7 @@ class Services:
     deletions: Deletions
     uploads: Uploads
     subresources: Subresources
+    locks: Locks
     _writer: Writer
 
     async def drain(self) -> None:
@@ -41,6 +43,7 @@ def build_services(
     writer = Writer(facts, store)
     reader = Reader(facts, store, ReadsUnderWay(shared, worker))
     objects = Objects(facts, writer, reader)
+    subresources = Subresources(facts, shared)
     return Services(
         buckets=Buckets(facts, shared, rules),
         listings=Listings(facts),
@@ -48,6 +51,7 @@ def build_services(
         deletions=Deletions(objects),
         copies=Copies(facts, writer, reader, objects),
         uploads=Uploads(facts, writer),
-        subresources=Subresources(facts, shared),
+        subresources=subresources,
+        locks=Locks(facts, subresources),
         _writer=writer,
     )

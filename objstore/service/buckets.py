@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from objstore.meta import queries
-from objstore.meta.commands import CreateBucket, DeleteBucket
-from objstore.meta.interface import BucketExists
-from objstore.model import Bucket
+from objstore.meta.commands import CreateBucket, DeleteBucket, SetVersioning
+from objstore.meta.interface import BucketExists, BucketStateInvalid
+from objstore.model import Bucket, Versioning
 from objstore.s3.errors import (
     BucketAlreadyExists,
     BucketAlreadyOwnedByYou,
     IllegalLocationConstraintException,
+    InvalidBucketState,
     InvalidLocationConstraint,
 )
 from objstore.s3.names import check_bucket_name
@@ -110,6 +111,17 @@ class Buckets:
     async def delete(self, bucket: Bucket) -> None:
         """Delete an empty bucket and its configuration. Raises Refusal (BucketNotEmpty), MetadataError."""
         await self._facts.write(DeleteBucket(bucket.name))
+
+    async def set_versioning(self, bucket: Bucket, state: Versioning) -> None:
+        """Enable or suspend versioning. Raises InvalidBucketState where objects can be locked; Refusal,
+        MetadataError."""
+        try:
+            await self._facts.write(SetVersioning(bucket.id, state))
+        except BucketStateInvalid as exc:
+            raise InvalidBucketState(
+                "An Object Lock configuration is present on this bucket, so the versioning state cannot be "
+                "changed."
+            ) from exc
 
     def _region(self, location: str | None) -> str:
         if not location:

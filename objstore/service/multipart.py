@@ -15,7 +15,7 @@ from objstore.meta import queries
 from objstore.meta.commands import AbortUpload, CompleteUpload, CreateUpload, NamedPart, PutPart
 from objstore.meta.interface import Conflict
 from objstore.meta.queries import PartPage, UploadPage
-from objstore.model import Attributes, Bucket, Checksum, ChecksumType, ObjectVersion, Part, Upload
+from objstore.model import Attributes, Bucket, Checksum, ChecksumType, ObjectLock, ObjectVersion, Part, Upload
 from objstore.s3 import checksums, tokens
 from objstore.s3.conditions import WritePreconditions
 from objstore.s3.errors import (
@@ -64,6 +64,8 @@ class Completion:
     checksum_type: ChecksumType | None = None
     object_size: int | None = None
     conditions: WritePreconditions = UNCONDITIONAL
+    default_lock: ObjectLock | None = None
+    """The retention of an object whose upload brought none."""
 
 
 class Uploads:
@@ -173,6 +175,7 @@ class Uploads:
             digest,
             conditions=write_conditions(said.conditions),
             version_id=tokens.new_version_id(),
+            default_lock=said.default_lock,
         )
 
     async def _parts(self, upload: Upload) -> dict[int, Part]:

@@ -5,7 +5,14 @@ from dataclasses import dataclass, field, replace
 
 from objstore import clock
 from objstore.meta import queries
-from objstore.meta.commands import Deleted, DeleteVersion, PutVersion, WriteConditions
+from objstore.meta.commands import (
+    Deleted,
+    DeleteVersion,
+    PutVersion,
+    ReplaceAttributes,
+    WriteConditions,
+    with_default,
+)
 from objstore.meta.interface import Unavailable
 from objstore.meta.layout import Layout
 from objstore.meta.queries import PartPage
@@ -20,6 +27,8 @@ from objstore.s3.ranges import Range
 from objstore.service.facts import Facts
 from objstore.service.reader import Reader, Stream
 from objstore.service.writer import Body, Writer
+
+__all__ = ["DeleteConditions", "NewObject", "Objects", "check_lock", "with_default", "write_conditions"]
 
 UNCONDITIONAL = WritePreconditions()
 
@@ -175,6 +184,17 @@ class Objects:
             ),
             None,
         )
+
+    async def replace_tags(
+        self, bucket: Bucket, key: str, version_id: str | None, tags: Mapping[str, str]
+    ) -> ObjectVersion:
+        """Give the current version, or the one named, these tags and no others; the version.
+
+        Raises InvalidArgument (no such version id), Refusal, MetadataError.
+        """
+        if version_id is not None:
+            tokens.check_version_id(version_id)
+        return await self._facts.write(ReplaceAttributes(bucket.id, key, version_id, tags=tags))
 
 
 def check_lock(bucket: Bucket, lock: ObjectLock | None) -> None:

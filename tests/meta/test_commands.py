@@ -413,10 +413,12 @@ def test_without_locks_the_lock_clock_writes_nothing(facts: Facts) -> None:
         (locked("GOVERNANCE", 2), locked("GOVERNANCE", 1), True, False),
         (locked("GOVERNANCE", 2), ObjectLock(), False, True),
         (locked("GOVERNANCE", 2), ObjectLock(), True, False),
-        (locked("GOVERNANCE", 2), locked("COMPLIANCE", 2), False, False),
+        (locked("GOVERNANCE", 2), locked("COMPLIANCE", 2), False, True),
+        (locked("GOVERNANCE", 2), locked("COMPLIANCE", 2), True, False),
+        (locked("GOVERNANCE", 2), locked("GOVERNANCE", 3), False, False),
         (locked("COMPLIANCE", -1), ObjectLock(), False, False),
         (locked("COMPLIANCE", 2, hold=True), locked("COMPLIANCE", 2), False, False),
-        (ObjectLock(legal_hold=True), ObjectLock(), False, False),
+        (ObjectLock(legal_hold=True), ObjectLock(legal_hold=False), False, False),
         (ObjectLock(), locked("COMPLIANCE"), False, False),
     ],
 )
@@ -431,7 +433,36 @@ def test_retention_can_be_tightened_but_not_loosened(
             facts.write(command)
     else:
         changed = facts.write(command)
-        assert changed.lock == (new if new.mode or new.legal_hold else None)
+        hold = new.legal_hold if new.legal_hold is not None else old.legal_hold
+        assert changed.lock == (replace(new, legal_hold=hold) if new.mode or hold is not None else None)
+
+
+def test_retention_and_legal_hold_are_set_apart_from_each_other() -> None:
+    facts = Facts(object_lock=True)
+    facts.put()
+    here = facts.bucket.id
+    held = facts.write(commands.ReplaceAttributes(here, "key", "v1", legal_hold=True))
+    assert held.lock == ObjectLock(legal_hold=True)
+    retention = replace(locked(days=2), legal_hold=None)
+    both = facts.write(commands.ReplaceAttributes(here, "key", "v1", lock=retention))
+    assert both.lock == replace(locked(days=2), legal_hold=True)
+    let_go = facts.write(commands.ReplaceAttributes(here, "key", "v1", legal_hold=False))
+    assert let_go.lock == replace(locked(days=2), legal_hold=False)
+
+
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [
+        (None, locked(days=1)),
+        (ObjectLock(legal_hold=True), replace(locked(days=1), legal_hold=True)),
+        (locked("COMPLIANCE", 3), locked("COMPLIANCE", 3)),
+    ],
+)
+def test_default_retention_is_for_versions_without_retention_of_their_own(
+    own: ObjectLock | None, expected: ObjectLock
+) -> None:
+    assert commands.with_default(own, locked(days=1)) == expected
+    assert commands.with_default(own, None) == own
 
 
 def test_tags_are_replaced_on_a_current_and_on_a_past_version(versioned: Facts) -> None:

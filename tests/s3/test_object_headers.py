@@ -146,7 +146,7 @@ def test_tagging(value: str, expected: Any) -> None:
     [
         (None, None, None, None),
         (None, None, "ON", ObjectLock(legal_hold=True)),
-        (None, None, "OFF", ObjectLock()),
+        (None, None, "OFF", ObjectLock(legal_hold=False)),
         ("GOVERNANCE", "2027-01-15T08:00:01Z", None, ObjectLock("GOVERNANCE", NOW_MS + 1000)),
         ("COMPLIANCE", "2027-01-15T08:00:01.500Z", "ON", ObjectLock("COMPLIANCE", NOW_MS + 1500, True)),
         ("GOVERNANCE", "2027-01-15T08:00:00Z", None, InvalidArgument),

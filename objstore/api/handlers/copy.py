@@ -17,7 +17,7 @@ from objstore.s3.documents.copying import CopyObjectResult, CopyPartResult
 from objstore.s3.errors import AccessDenied, InvalidArgument, NoSuchKey, NoSuchVersion
 from objstore.s3.object_headers import parse_attributes
 from objstore.service.copy import Source, Terms
-from objstore.service.objects import NewObject
+from objstore.service.objects import NewObject, with_default
 
 T = TypeVar("T")
 
@@ -40,7 +40,7 @@ async def copy_object(call: Call) -> Reply:
         NewObject(
             parse_attributes(headers),
             tags=await new_tags(call) if replaces_tags else {},
-            lock=await new_lock(call),
+            lock=with_default(await new_lock(call), call.services.locks.default(bucket)),
             conditions=parse_write_conditions(headers),
         ),
         replaces_metadata=_directive(call, "x-amz-metadata-directive", "Unknown metadata directive."),

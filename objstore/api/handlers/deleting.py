@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from objstore.api.call import Call, Reply
 from objstore.api.handlers.buckets import flag
+from objstore.api.handlers.locking import BYPASS_HEADER, bypasses_governance
 from objstore.api.handlers.objects import bucket_of
 from objstore.s3.conditions import parse_http_date, parse_write_conditions
 from objstore.s3.documents import deleting as documents
@@ -19,7 +20,7 @@ async def delete(call: Call) -> Reply:
         bucket_of(call),
         deletion,
         owner_id=bucket_of(call).owner_id,
-        bypass_governance=await _bypasses_governance(call, call.key),
+        bypass_governance=await bypasses_governance(call, call.key),
     )
     headers = {}
     if deleted.is_delete_marker:
@@ -35,7 +36,7 @@ async def delete_many(call: Call) -> Reply:
     if not 1 <= len(document.objects) <= MAX_DELETED_KEYS:
         raise MalformedXML
     bucket = bucket_of(call)
-    bypasses = flag(call, "x-amz-bypass-governance-retention")
+    bypasses = bucket.object_lock and flag(call, BYPASS_HEADER)
 
     async def allow(deletion: Deletion) -> None:
         action = "s3:DeleteObject" if deletion.version_id is None else "s3:DeleteObjectVersion"
@@ -69,13 +70,6 @@ def _entry(deletion: Deletion, outcome: Deleted | S3Error) -> documents.Deleted 
         delete_marker=outcome.is_delete_marker or None,
         delete_marker_version_id=outcome.version_id if outcome.is_delete_marker else None,
     )
-
-
-async def _bypasses_governance(call: Call, key: str) -> bool:
-    if not flag(call, "x-amz-bypass-governance-retention"):
-        return False
-    await call.require("s3:BypassGovernanceRetention", call.bucket_name, key)
-    return True
 
 
 def _conditions(call: Call) -> DeleteConditions:

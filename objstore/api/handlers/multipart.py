@@ -69,6 +69,7 @@ async def complete(call: Call) -> Reply:
         checksum_type=None if type_name is None else type_named(type_name),
         object_size=_object_size(call),
         conditions=parse_write_conditions(headers),
+        default_lock=call.services.locks.default(bucket),
     )
 
     def reply(version: ObjectVersion) -> Reply:

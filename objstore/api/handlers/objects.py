@@ -25,7 +25,7 @@ from objstore.s3.object_headers import (
 )
 from objstore.s3.ranges import Range, parse_range
 from objstore.s3.tokens import check_version_id
-from objstore.service.objects import NewObject
+from objstore.service.objects import NewObject, with_default
 
 PART_NUMBER_MAX: Final = 10_000
 GATHERED_BYTES_MAX: Final = 64 * 1024
@@ -46,7 +46,7 @@ async def put(call: Call) -> Reply:
     new = NewObject(
         parse_attributes(headers),
         tags=await new_tags(call),
-        lock=await new_lock(call),
+        lock=with_default(await new_lock(call), call.services.locks.default(bucket)),
         integrity=integrity,
         conditions=parse_write_conditions(headers),
     )

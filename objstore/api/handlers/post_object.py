@@ -17,7 +17,7 @@ from objstore.s3.integrity import parse_integrity
 from objstore.s3.names import check_key
 from objstore.s3.object_headers import check_tags, checksum_headers, parse_attributes, parse_lock
 from objstore.s3.post_policy import PostPolicy, parse_post_policy
-from objstore.service.objects import NewObject
+from objstore.service.objects import NewObject, with_default
 
 FILENAME: Final = "${filename}"
 _PATH_END: Final = re.compile(r"[/\\]")
@@ -40,7 +40,7 @@ async def upload(call: Call) -> Reply:
     new = NewObject(
         parse_attributes(_as_headers(fields)),
         tags=await _tags(call, fields, key),
-        lock=parse_lock(fields, clock.now_ms()),
+        lock=with_default(parse_lock(fields, clock.now_ms()), call.services.locks.default(bucket)),
         integrity=parse_integrity(fields),
     )
     if policy is not None:

@@ -25,7 +25,7 @@ from objstore.meta.commands.buckets import (
 from objstore.meta.commands.codec import Codec
 from objstore.meta.commands.conditions import WriteConditions, etag_matches
 from objstore.meta.commands.lifecycle import ExpireUpload, ExpireVersion
-from objstore.meta.commands.locks import AdvanceLockClock, ReplaceAttributes
+from objstore.meta.commands.locks import AdvanceLockClock, ReplaceAttributes, with_default
 from objstore.meta.commands.objects import Deleted, DeleteVersion, PutVersion
 from objstore.meta.commands.uploads import AbortUpload, CompleteUpload, CreateUpload, NamedPart, PutPart
 from objstore.meta.commands.users import (
@@ -141,4 +141,5 @@ __all__ = [
     "encode",
     "encode_result",
     "etag_matches",
+    "with_default",
 ]

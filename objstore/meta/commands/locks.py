@@ -9,7 +9,7 @@ then retention lasts longer, never shorter. It starts with the first lock that i
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
 from objstore.meta import queries
@@ -67,11 +67,20 @@ def check_removable(
 
 
 def loosens(old: ObjectLock, new: ObjectLock) -> bool:
-    """Whether `new` retains less than `old`: earlier, not at all, or under a weaker mode."""
+    """Whether `new` changes more of `old` than to retain longer: another mode, earlier, not at all.
+
+    From GOVERNANCE to COMPLIANCE is another mode, too: it takes from those who may bypass what they may.
+    """
     if old.mode is None:
         return False
-    weaker_mode = old.mode == "COMPLIANCE" and new.mode != "COMPLIANCE"
-    return new.mode is None or weaker_mode or new.retain_until_ms < old.retain_until_ms
+    return new.mode != old.mode or new.retain_until_ms < old.retain_until_ms
+
+
+def with_default(lock: ObjectLock | None, default: ObjectLock | None) -> ObjectLock | None:
+    """A new version's own lock, with the bucket's default retention where it has no retention itself."""
+    if lock is None or default is None:
+        return lock or default
+    return replace(default, legal_hold=lock.legal_hold) if lock.mode is None else lock
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +105,8 @@ class AdvanceLockClock:
 
 @dataclass(frozen=True, slots=True)
 class ReplaceAttributes:
-    """Replace the tags or the lock of one version; what is None stays. Without version id: the current one.
+    """Replace tags, retention or legal hold of one version; what is None stays. Without version id: the
+    current one. `lock` is the retention, and the legal hold where it says one.
 
     Returns the version as it is now; neither its sequence nor its time changes. Raises BucketMissing,
     KeyMissing or VersionMissing, IsDeleteMarker, and Locked when retention would be loosened: COMPLIANCE
@@ -108,6 +118,7 @@ class ReplaceAttributes:
     version_id: str | None = None
     tags: Mapping[str, str] | None = None
     lock: ObjectLock | None = None
+    legal_hold: bool | None = None
     bypass_governance: bool = False
     advances_epoch: ClassVar[bool] = False
 
@@ -119,10 +130,11 @@ class ReplaceAttributes:
             raise IsDeleteMarker(key=self.key, version_id=version.version_id)
         if self.lock is not None:
             self._check_lock(db, now_ms, version)
+        lock = self._new_lock(version.lock)
         where: tuple[object, ...] = (self.bucket_id, self.key.encode(), version.version_id)
         for column, value, is_wanted in (
             ("tags", pack_tags(self.tags or {}), self.tags is not None),
-            ("lock", pack_lock(self.lock), self.lock is not None),
+            ("lock", pack_lock(lock), lock != version.lock),
         ):
             for table in ("objects", "history") if is_wanted else ():
                 db.execute(
@@ -130,6 +142,15 @@ class ReplaceAttributes:
                     (value, *where),
                 )
         return self._find(db, version.version_id)
+
+    def _new_lock(self, old: ObjectLock | None) -> ObjectLock | None:
+        lock = old or ObjectLock()
+        if self.lock is not None:
+            hold = lock.legal_hold if self.lock.legal_hold is None else self.lock.legal_hold
+            lock = replace(self.lock, legal_hold=hold)
+        if self.legal_hold is not None:
+            lock = replace(lock, legal_hold=self.legal_hold)
+        return None if lock == ObjectLock() else lock
 
     def _find(self, db: Database, version_id: str | None) -> ObjectVersion:
         if version_id is None:

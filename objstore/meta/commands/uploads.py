@@ -13,6 +13,7 @@ from typing import ClassVar
 from objstore.meta import queries
 from objstore.meta.commands.blobs import acquire, release
 from objstore.meta.commands.conditions import WriteConditions
+from objstore.meta.commands.locks import with_default
 from objstore.meta.commands.objects import look, put_current
 from objstore.meta.interface import BucketMissing, Conflict, Database, Refusal, UploadMissing
 from objstore.meta.layout import Layout
@@ -132,7 +133,7 @@ class CompleteUpload:
     The caller read the parts, checked the client's list against them and computed `etag` and
     `attributes` (with the checksum); here each part must still have the blob the caller saw, else
     Conflict: read again. Parts not named become garbage. Owner, tags and lock are the upload's;
-    `default_lock` is what the bucket's default retention asks of a version without a lock of its own.
+    `default_lock` is what the bucket's default retention asks of a version without retention of its own.
 
     `digest` stands for the client's list: the same Complete again gets the same version while it
     stands, before conditions are judged. Raises BucketMissing, UploadMissing, KeyMissing,
@@ -173,7 +174,7 @@ class CompleteUpload:
                 etag=self.etag,
                 attributes=self.attributes,
                 tags=upload.tags,
-                lock=upload.lock or self.default_lock,
+                lock=with_default(upload.lock, self.default_lock),
                 upload_id=self.upload_id,
                 parts_count=len(self.parts),
             ),

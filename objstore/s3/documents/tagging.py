@@ -1,5 +1,6 @@
 """Tag sets of buckets and objects."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from objstore.model import Bucket
@@ -21,7 +22,7 @@ class Tagging:
     tags: tuple[Tag, ...] = element("Tag", wrap="TagSet")
 
 
-def tagging_of(tags: dict[str, str]) -> Tagging:
+def tagging_of(tags: Mapping[str, str]) -> Tagging:
     """The document of a tag set."""
     return Tagging(tags=tuple(Tag(key=key, value=value) for key, value in tags.items()))
 

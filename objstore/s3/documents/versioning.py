@@ -4,10 +4,12 @@ from typing import Literal
 
 from objstore.s3.xml import document, element
 
+Status = Literal["Enabled", "Suspended"]
+
 
 @document
 class VersioningConfiguration:
     """Both absent: never versioned."""
 
-    status: Literal["Enabled", "Suspended"] | None = None
+    status: Status | None = None
     mfa_delete: Literal["Enabled", "Disabled"] | None = element("MfaDelete", default=None)
