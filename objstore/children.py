@@ -170,6 +170,7 @@ async def _work(order: Order) -> None:
     from objstore.api.pipeline import S3Door
     from objstore.api.server import HttpServer, Limits
     from objstore.iam.credentials import Credentials
+    from objstore.iam.permissions import AccessRules, Permissions
     from objstore.meta.client import Metadata
     from objstore.service import build_services
     from objstore.service.buckets import BucketRules
@@ -190,6 +191,14 @@ async def _work(order: Order) -> None:
         services,
         services.buckets,
         Credentials(metadata, order.sealer, shared),
+        Permissions(
+            metadata,
+            shared,
+            AccessRules(
+                blocks_new_buckets=config.new_buckets == "blocked",
+                shows_display_names=config.display_names,
+            ),
+        ),
         translate,
         regions=regions,
         domains=config.domains,

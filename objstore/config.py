@@ -220,6 +220,15 @@ class Config(BaseSettings):
     )
     buckets_max: int = _setting(10_000, "Buckets one user may own.", unit="buckets", ge=1, le=1_000_000)
 
+    new_buckets: Literal["blocked", "acls"] = _setting(
+        "blocked",
+        "What a new bucket gets: ACLs off and public access blocked, as on AWS today; or ACLs on and "
+        "nothing blocked.",
+    )
+    display_names: bool = _setting(
+        False, "Show a DisplayName in Owner and Grantee, as AWS did until November 2025."
+    )
+
     root_access_key: str | None = _setting(
         None, "Access key of the root user; without it one is generated at the first start.", example="AKROOT"
     )

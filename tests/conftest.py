@@ -30,10 +30,29 @@ def s3(server: Server) -> Any:
 
 
 @pytest.fixture(scope="session")
-def other(server: Server) -> Any:
-    """The boto3 client of a second user, who owns nothing at first."""
-    made = server.make_user("other")
-    return server.client(made["access_key"], made["secret_key"])
+def other_user(server: Server) -> dict[str, Any]:
+    """A second user, who owns nothing at first: the JSON of `objstore user add`."""
+    return server.make_user("other")
+
+
+@pytest.fixture(scope="session")
+def other(server: Server, other_user: dict[str, Any]) -> Any:
+    """The boto3 client of the second user."""
+    return server.client(other_user["access_key"], other_user["secret_key"])
+
+
+@pytest.fixture(scope="session")
+def other_id(other: Any) -> str:
+    """The second user's canonical id."""
+    owner: str = other.list_buckets()["Owner"]["ID"]
+    return owner
+
+
+@pytest.fixture(scope="session")
+def root_id(s3: Any) -> str:
+    """Root's canonical id."""
+    owner: str = s3.list_buckets()["Owner"]["ID"]
+    return owner
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,11 @@
 """What a handler is given and what it returns: Call and Reply."""
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from objstore.iam.circumstances import Circumstances
+from objstore.iam.permissions import Permissions
 from objstore.model import Bucket, Identity
 
 if TYPE_CHECKING:
@@ -35,12 +37,24 @@ class Authority(Protocol):
     """Who may do what, as far as handlers ask beyond what their row already decided."""
 
     async def require(
-        self, identity: Identity, action: str, bucket_name: str, key: str | None = None
+        self,
+        identity: Identity,
+        action: str,
+        bucket_name: str,
+        key: str | None,
+        version_id: str | None,
+        about: Circumstances,
     ) -> Bucket:
-        """The bucket, if `identity` may do `action` to it (or `key` in it).
+        """The bucket, if `identity` may do `action` to it (or to `key` in it) under these circumstances.
 
         Raises AccessDenied, NoSuchBucket.
         """
+        ...
+
+    def refuse_denied(
+        self, identity: Identity, action: str, bucket: Bucket, key: str | None, about: Circumstances
+    ) -> None:
+        """Raise AccessDenied where the bucket's policy explicitly denies what nothing else forbids."""
         ...
 
     def authenticate_form(self, fields: Mapping[str, str]) -> Identity:
@@ -60,6 +74,7 @@ class Call:
     request_id: str
     identity: Identity
     services: "Services"
+    permissions: Permissions
     method: str
     bucket_name: str
     """Empty for service-scope operations."""
@@ -85,14 +100,31 @@ class Call:
     raw_path: str = ""
     """The request target's path as sent: what an error document calls the resource."""
     authority: Authority | None = None
+    about: Circumstances = field(default_factory=Circumstances)
+    """What policies may ask about the request."""
 
-    async def require(self, action: str, bucket_name: str, key: str | None = None) -> Bucket:
+    async def require(
+        self,
+        action: str,
+        bucket_name: str,
+        key: str | None = None,
+        *,
+        version_id: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> Bucket:
         """Authorise a further resource (copy source, each key of DeleteObjects); its bucket's facts.
 
-        Raises AccessDenied, NoSuchBucket.
+        `tags` are those an object would get, where they do not stand in a header. Raises AccessDenied,
+        NoSuchBucket.
         """
         assert self.authority is not None, "bound by the pipeline"
-        return await self.authority.require(self.identity, action, bucket_name, key)
+        about = self.about if tags is None else replace(self.about, tags=tags)
+        return await self.authority.require(self.identity, action, bucket_name, key, version_id, about)
+
+    def refuse_denied(self, action: str, key: str | None = None) -> None:
+        """Raise AccessDenied where the bucket's policy denies explicitly what is otherwise implied."""
+        assert self.authority is not None and self.bucket is not None, "bound by the pipeline"
+        self.authority.refuse_denied(self.identity, action, self.bucket, key, self.about)
 
     def authenticate_form(self, fields: Mapping[str, str]) -> Identity:
         """Who signed the policy of a browser form; from now on the one this call is made by.

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 
 from objstore.api.call import Call, Reply
 from objstore.api.handlers import (
+    acl,
     attributes,
     bucket_subresources,
     buckets,
@@ -23,6 +24,7 @@ from objstore.api.handlers import (
     object_tagging,
     objects,
     post_object,
+    policy,
     versioning,
 )
 from objstore.s3.documents.acceleration import AccelerateConfiguration
@@ -70,7 +72,7 @@ class Operation:
     header: str | None = None
     """A header that must be present."""
     document: type[Any] | None = None
-    """The XML document read from the body before the handler runs."""
+    """The XML document read from the body before the handler runs; `bytes`: the body as it is."""
     is_document_optional: bool = False
     checksums_are_of_object: bool = False
     """x-amz-checksum-* speaks of the object that results, not of this request's body."""
@@ -134,8 +136,8 @@ OPERATIONS: Final = (
     Operation("AbortMultipartUpload",    "DELETE", "object", ("uploadId",),              "s3:AbortMultipartUpload", multipart.abort),
 
     # Subresources of objects.
-    Operation("GetObjectAcl",         "GET",    "object", ("acl",),        "s3:GetObjectAcl",        None, version_action="s3:GetObjectVersionAcl", reason=LATER),
-    Operation("PutObjectAcl",         "PUT",    "object", ("acl",),        "s3:PutObjectAcl",        None, document=AccessControlPolicy, is_document_optional=True, version_action="s3:PutObjectVersionAcl", event="s3:ObjectAcl:Put", reason=LATER),
+    Operation("GetObjectAcl",         "GET",    "object", ("acl",),        "s3:GetObjectAcl",        acl.get_of_object, version_action="s3:GetObjectVersionAcl"),
+    Operation("PutObjectAcl",         "PUT",    "object", ("acl",),        "s3:PutObjectAcl",        acl.put_of_object, document=AccessControlPolicy, is_document_optional=True, version_action="s3:PutObjectVersionAcl", event="s3:ObjectAcl:Put"),
     Operation("GetObjectTagging",     "GET",    "object", ("tagging",),    "s3:GetObjectTagging",    object_tagging.get, version_action="s3:GetObjectVersionTagging"),
     Operation("PutObjectTagging",     "PUT",    "object", ("tagging",),    "s3:PutObjectTagging",    object_tagging.put, document=Tagging, version_action="s3:PutObjectVersionTagging", event="s3:ObjectTagging:Put"),
     Operation("DeleteObjectTagging",  "DELETE", "object", ("tagging",),    "s3:DeleteObjectTagging", object_tagging.delete, version_action="s3:DeleteObjectVersionTagging", event="s3:ObjectTagging:Delete"),
@@ -154,8 +156,8 @@ OPERATIONS: Final = (
     Operation("PutBucketAbac",         "PUT",    "bucket", ("abac",),       "s3:PutBucketABAC",        bucket_subresources.put, document=AbacStatus),
     Operation("GetBucketAccelerateConfiguration", "GET", "bucket", ("accelerate",), "s3:GetAccelerateConfiguration", bucket_subresources.get),
     Operation("PutBucketAccelerateConfiguration", "PUT", "bucket", ("accelerate",), "s3:PutAccelerateConfiguration", bucket_subresources.put, document=AccelerateConfiguration),
-    Operation("GetBucketAcl",          "GET",    "bucket", ("acl",),        "s3:GetBucketAcl",         None, reason=LATER),
-    Operation("PutBucketAcl",          "PUT",    "bucket", ("acl",),        "s3:PutBucketAcl",         None, document=AccessControlPolicy, is_document_optional=True, reason=LATER),
+    Operation("GetBucketAcl",          "GET",    "bucket", ("acl",),        "s3:GetBucketAcl",         acl.get_of_bucket),
+    Operation("PutBucketAcl",          "PUT",    "bucket", ("acl",),        "s3:PutBucketAcl",         acl.put_of_bucket, document=AccessControlPolicy, is_document_optional=True),
     Operation("GetBucketAnalyticsConfiguration",    "GET",    "bucket", ("analytics", "id"), "s3:GetAnalyticsConfiguration", bucket_subresources.get_one),
     Operation("PutBucketAnalyticsConfiguration",    "PUT",    "bucket", ("analytics", "id"), "s3:PutAnalyticsConfiguration", bucket_subresources.put_one, document=AnalyticsConfiguration),
     Operation("DeleteBucketAnalyticsConfiguration", "DELETE", "bucket", ("analytics", "id"), "s3:PutAnalyticsConfiguration", bucket_subresources.delete_one),
@@ -186,12 +188,12 @@ OPERATIONS: Final = (
     Operation("GetBucketNotificationConfiguration", "GET", "bucket", ("notification",), "s3:GetBucketNotification", None, reason=LATER),
     Operation("PutBucketNotificationConfiguration", "PUT", "bucket", ("notification",), "s3:PutBucketNotification", None, document=NotificationConfiguration, reason=LATER),
     Operation("GetBucketOwnershipControls",    "GET",    "bucket", ("ownershipControls",), "s3:GetBucketOwnershipControls", bucket_subresources.get),
-    Operation("PutBucketOwnershipControls",    "PUT",    "bucket", ("ownershipControls",), "s3:PutBucketOwnershipControls", bucket_subresources.put, document=OwnershipControls),
+    Operation("PutBucketOwnershipControls",    "PUT",    "bucket", ("ownershipControls",), "s3:PutBucketOwnershipControls", policy.put_ownership, document=OwnershipControls),
     Operation("DeleteBucketOwnershipControls", "DELETE", "bucket", ("ownershipControls",), "s3:PutBucketOwnershipControls", bucket_subresources.delete),
-    Operation("GetBucketPolicy",       "GET",    "bucket", ("policy",),       "s3:GetBucketPolicy",       None, reason=LATER),
-    Operation("PutBucketPolicy",       "PUT",    "bucket", ("policy",),       "s3:PutBucketPolicy",       None, reason=LATER),
-    Operation("DeleteBucketPolicy",    "DELETE", "bucket", ("policy",),       "s3:DeleteBucketPolicy",    None, reason=LATER),
-    Operation("GetBucketPolicyStatus", "GET",    "bucket", ("policyStatus",), "s3:GetBucketPolicyStatus", None, reason=LATER),
+    Operation("GetBucketPolicy",       "GET",    "bucket", ("policy",),       "s3:GetBucketPolicy",       policy.get),
+    Operation("PutBucketPolicy",       "PUT",    "bucket", ("policy",),       "s3:PutBucketPolicy",       policy.put, document=bytes),
+    Operation("DeleteBucketPolicy",    "DELETE", "bucket", ("policy",),       "s3:DeleteBucketPolicy",    policy.delete),
+    Operation("GetBucketPolicyStatus", "GET",    "bucket", ("policyStatus",), "s3:GetBucketPolicyStatus", policy.status),
     Operation("GetPublicAccessBlock",    "GET",    "bucket", ("publicAccessBlock",), "s3:GetBucketPublicAccessBlock", bucket_subresources.get),
     Operation("PutPublicAccessBlock",    "PUT",    "bucket", ("publicAccessBlock",), "s3:PutBucketPublicAccessBlock", bucket_subresources.put, document=PublicAccessBlockConfiguration),
     Operation("DeletePublicAccessBlock", "DELETE", "bucket", ("publicAccessBlock",), "s3:PutBucketPublicAccessBlock", bucket_subresources.delete),

@@ -14,9 +14,13 @@ from objstore.api.body import ChunkedBody, PlainBody, Wire, check_framing, open_
 from objstore.api.call import Call
 from objstore.api.operations import Operation, Scope
 from objstore.api.render import Response
-from objstore.iam import authorise
+from objstore.iam.authorise import owns
+from objstore.iam.circumstances import Asked, Circumstances
+from objstore.iam.permissions import Permissions
+from objstore.iam.principals import is_account
 from objstore.model import Bucket, Identity
 from objstore.s3 import checksums, errors, integrity, names, sigv4, xml
+from objstore.s3.documents.acl import AccessControlPolicy
 from objstore.s3.errors import S3Error
 from objstore.s3.integrity import Integrity
 
@@ -99,6 +103,7 @@ class S3Door:
         services: "Services",
         buckets: Buckets,
         credentials: Credentials,
+        permissions: Permissions,
         translate: Callable[[BaseException], S3Error | None],
         *,
         regions: Sequence[str],
@@ -110,6 +115,8 @@ class S3Door:
         `translate` is `service.failures.translate`; what it does not know is an InternalError.
         """
         self.services = services
+        self.permissions = permissions
+        self.authoriser = permissions.authoriser
         self.buckets = buckets
         self.credentials = credentials
         self.translate = translate
@@ -121,6 +128,7 @@ class S3Door:
         """The response to a request. Never raises, except when the exchange is cancelled."""
         request = exchange.request
         bucket: Bucket | None = None
+        about = Circumstances(remote=request.remote, is_secure=request.is_secure)
         try:
             headers = _fold(request.headers)
             check_framing(headers)
@@ -146,7 +154,8 @@ class S3Door:
                 names.check_key(address.key)
             if operation.scope != "service" and operation.name != "CreateBucket":
                 bucket = self._find_bucket(address.bucket, proof.identity)
-            _authorise(operation, proof.identity, bucket, address.key, query, headers)
+            about = Circumstances(query, headers, request.remote, request.is_secure)
+            self._authorise(operation, proof.identity, bucket, address.key, about)
 
             body = open_body(exchange.wire, operation, proof, headers)
             call = Call(
@@ -154,6 +163,7 @@ class S3Door:
                 request_id=exchange.request_id,
                 identity=proof.identity,
                 services=self.services,
+                permissions=self.permissions,
                 method=request.method,
                 bucket_name=address.bucket,
                 key=address.key,
@@ -169,10 +179,14 @@ class S3Door:
                 host_id=self.host_id,
                 raw_path=address.raw_path,
                 authority=self,
+                about=about,
             )
-            return await render.render(await operation.handler(call), request.method)
+            response = await render.render(await operation.handler(call), request.method)
+            if bucket is not None and self._charges(bucket, call.identity):
+                response.headers = {**response.headers, "x-amz-request-charged": "requester"}
+            return response
         except Exception as exc:
-            return self._refuse(exchange, exc, bucket)
+            return self._refuse(exchange, exc, bucket, about)
 
     def is_path_style(self, target: str, host: str) -> bool:
         """Whether `host` is the server's own name and not that of a bucket."""
@@ -181,12 +195,24 @@ class S3Door:
     # What handlers may ask further: `call.Authority`.
 
     async def require(
-        self, identity: Identity, action: str, bucket_name: str, key: str | None = None
+        self,
+        identity: Identity,
+        action: str,
+        bucket_name: str,
+        key: str | None,
+        version_id: str | None,
+        about: Circumstances,
     ) -> Bucket:
         """See `call.Authority.require`."""
         bucket = self._find_bucket(bucket_name, identity)
-        authorise.require(identity, action, bucket, key)
+        self.authoriser.require(Asked(identity, action, bucket, key, version_id, about))
         return bucket
+
+    def refuse_denied(
+        self, identity: Identity, action: str, bucket: Bucket, key: str | None, about: Circumstances
+    ) -> None:
+        """See `call.Authority.refuse_denied`."""
+        self.authoriser.refuse_denied(Asked(identity, action, bucket, key, about=about))
 
     def authenticate_form(self, fields: Mapping[str, str]) -> Identity:
         """See `call.Authority.authenticate_form`."""
@@ -202,7 +228,46 @@ class S3Door:
         names.check_bucket_name(name)
         raise errors.NoSuchBucket(BucketName=name)
 
-    def _refuse(self, exchange: Exchange, failure: Exception, bucket: Bucket | None) -> Response:
+    def _authorise(
+        self,
+        operation: Operation,
+        identity: Identity,
+        bucket: Bucket | None,
+        key: str,
+        about: Circumstances,
+    ) -> None:
+        """Raise AccessDenied unless the sender may do this, to a bucket whose owner is the expected one."""
+        expected_owner = about.headers.get("x-amz-expected-bucket-owner")
+        if (
+            expected_owner is not None
+            and bucket is not None
+            and not is_account(expected_owner, bucket.owner_id)
+        ):
+            raise errors.AccessDenied
+        action, version_id = operation.action, about.query.get("versionId")
+        if operation.version_action is not None and version_id is not None:
+            action = operation.version_action
+        if action is not None:
+            self.authoriser.require(Asked(identity, action, bucket, key or None, version_id, about))
+
+    def _may_list(self, identity: Identity, bucket: Bucket | None, about: Circumstances) -> bool:
+        """Whether the sender may learn that there is no such key; no, while that cannot be looked up."""
+        if bucket is None:
+            return False
+        try:
+            return self.authoriser.is_allowed(Asked(identity, "s3:ListBucket", bucket, about=about))
+        except Exception as exc:
+            if self.translate(exc) is None:
+                raise
+            return False
+
+    def _charges(self, bucket: Bucket, identity: Identity) -> bool:
+        """Whether whoever sent this request pays for it."""
+        return not owns(identity, bucket) and self.authoriser.access_of(bucket).requester_pays
+
+    def _refuse(
+        self, exchange: Exchange, failure: Exception, bucket: Bucket | None, about: Circumstances
+    ) -> Response:
         error = self.translate(failure)
         if error is None:
             _log.error(
@@ -212,9 +277,7 @@ class S3Door:
                 extra={"request_id": exchange.request_id},
             )
             error = errors.InternalError()
-        if isinstance(error, errors.NoSuchKey) and not authorise.is_allowed(
-            exchange.identity, "s3:ListBucket", bucket
-        ):
+        if isinstance(error, errors.NoSuchKey) and not self._may_list(exchange.identity, bucket, about):
             error = errors.AccessDenied()
         exchange.code = error.code
         request = exchange.request
@@ -312,29 +375,14 @@ def _not_offered(operation: Operation) -> S3Error:
     return errors.NotImplemented(f"{operation.name} is not implemented. {operation.reason}".rstrip())
 
 
-def _authorise(
-    operation: Operation,
-    identity: Identity,
-    bucket: Bucket | None,
-    key: str,
-    query: Mapping[str, str],
-    headers: Mapping[str, str],
-) -> None:
-    """Raise AccessDenied unless the sender may do this, to a bucket whose owner is the expected one."""
-    expected_owner = headers.get("x-amz-expected-bucket-owner")
-    if expected_owner is not None and bucket is not None and expected_owner != bucket.owner_id:
-        raise errors.AccessDenied
-    action = operation.action
-    if operation.version_action is not None and "versionId" in query:
-        action = operation.version_action
-    if action is not None:
-        authorise.require(identity, action, bucket, key or None)
+_MALFORMED: Final[Mapping[type[Any], type[S3Error]]] = {AccessControlPolicy: errors.MalformedACL}
+"""What S3 says instead of MalformedXML of a few documents."""
 
 
 async def _read_document(
     operation: Operation, body: PlainBody | ChunkedBody, headers: Mapping[str, str]
 ) -> Any:
-    """The operation's XML document, its digests checked; None where there is none to read.
+    """The operation's document, its digests checked; None where there is none to read.
 
     Raises MalformedXML, MissingRequestBody, and what `integrity.check` raises.
     """
@@ -342,7 +390,7 @@ async def _read_document(
     if cls is None:
         return None
     try:
-        data = await body.read(xml.limit_of(cls))
+        data = await body.read(xml.MAX_DOCUMENT_BYTES if cls is bytes else xml.limit_of(cls))
     except errors.EntityTooLarge:
         raise errors.MalformedXML from None
     announced = integrity.parse_integrity(_about_body(operation, headers))
@@ -352,9 +400,14 @@ async def _read_document(
         if operation.is_document_optional:
             return None
         raise errors.MissingRequestBody
-    if len(data) <= PARSE_INLINE_BYTES:
-        return xml.parse(cls, data)
-    return await blocking.run(xml.parse, cls, data)
+    if cls is bytes:
+        return data
+    try:
+        if len(data) <= PARSE_INLINE_BYTES:
+            return xml.parse(cls, data)
+        return await blocking.run(xml.parse, cls, data)
+    except errors.MalformedXML as exc:
+        raise _MALFORMED.get(cls, type(exc))() from exc
 
 
 def _about_body(operation: Operation, headers: Mapping[str, str]) -> Mapping[str, str]:

@@ -32,6 +32,11 @@ def account_id(user_id: str) -> str:
     return str(int.from_bytes(digest[:8]) % 900_000_000_000 + 100_000_000_000)
 
 
+def is_account(text: str, user_id: str) -> bool:
+    """Whether `text` names this user's account: by its 12 digits, or by the canonical id."""
+    return text in (user_id, account_id(user_id))
+
+
 def arn(identity: Identity) -> str:
     """The ARN of who asks: `…:root` for the deployment's root user."""
     who = "root" if identity.is_root else f"user/{identity.name}"

@@ -37,7 +37,11 @@ class Services:
 
 
 def build_services(
-    facts: Facts, store: BlobStore, shared: SharedState, worker: int, rules: BucketRules
+    facts: Facts,
+    store: BlobStore,
+    shared: SharedState,
+    worker: int,
+    rules: BucketRules,
 ) -> Services:
     """The services of one worker (0-based number `worker`) over its metadata and blob store."""
     writer = Writer(facts, store)

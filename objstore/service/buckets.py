@@ -1,6 +1,6 @@
 """Buckets: create, find, list and delete."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -84,10 +84,16 @@ class Buckets:
         return BucketPage(tuple(found[:limit]), len(found) > limit)
 
     async def create(
-        self, name: str, owner_id: str, location: str | None = None, *, object_lock: bool = False
+        self,
+        name: str,
+        owner_id: str,
+        location: str | None = None,
+        *,
+        object_lock: bool = False,
+        subresources: Mapping[str, bytes] | None = None,
     ) -> Bucket:
         """Create a bucket in the region `location` (None: the server's own), with versioning if it is to
-        have object lock.
+        have object lock, and with this configuration (by kind).
 
         To create one's own bucket again changes nothing; it is allowed in us-east-1 alone, and for the
         same bucket. Raises InvalidBucketName, InvalidLocationConstraint,
@@ -97,7 +103,9 @@ class Buckets:
         region = self._region(location)
         try:
             return await self._facts.write(
-                CreateBucket(name, owner_id, region, object_lock, self._rules.per_owner_max)
+                CreateBucket(
+                    name, owner_id, region, object_lock, self._rules.per_owner_max, subresources or {}
+                )
             )
         except BucketExists as exc:
             if exc.detail["owner_id"] != owner_id:

@@ -103,7 +103,7 @@ class Copies:
                     key,
                     version.size,
                     etag,
-                    bucket.owner_id,
+                    terms.new.owner_id or bucket.owner_id,
                     _attributes(version, terms, checksum),
                     tags=terms.new.tags if terms.replaces_tags else version.tags,
                     lock=terms.new.lock,

@@ -41,6 +41,8 @@ _IGNORED: Final = frozenset({"CRC32", "CRC32C", "SHA1", "SHA256"})
 """Whole-object checksums that S3 neither checks nor keeps where the upload named no algorithm."""
 COMPLETE_ATTEMPTS: Final = 5
 """How often a Complete is tried again when parts are replaced under it."""
+INITIATOR: Final = "initiator"
+"""The extra attribute of an upload that says who began it, where that is not the owner of the object."""
 _INLINE_PARTS: Final = 100
 """Combining the checksums of this many parts takes well under a millisecond."""
 
@@ -75,19 +77,23 @@ class Uploads:
         self._facts = facts
         self._writer = writer
 
-    async def create(self, bucket: Bucket, key: str, owner_id: str, new: NewObject) -> Upload:
+    async def create(self, bucket: Bucket, key: str, initiator_id: str, new: NewObject) -> Upload:
         """Begin an upload. `new.attributes.checksum` is what the client chose, with an empty value, or None.
 
+        The upload's owner is who will own the object, and need not be who began it.
         Raises InvalidRequest (a lock where the bucket has none), Refusal, MetadataError.
         """
         check_lock(bucket, new.lock)
+        owner_id, attributes = new.owner_id or bucket.owner_id, new.attributes
+        if initiator_id != owner_id:
+            attributes = replace(attributes, extra={**attributes.extra, INITIATOR: initiator_id})
         return await self._facts.write(
             CreateUpload(
                 bucket.id,
                 key,
                 tokens.new_upload_id(),
                 owner_id,
-                new.attributes,
+                attributes,
                 tags=new.tags,
                 lock=new.lock,
             )
@@ -171,7 +177,7 @@ class Uploads:
                 for part in chosen
             ),
             etag,
-            replace(upload.attributes, checksum=checksum),
+            replace(upload.attributes, checksum=checksum, extra=_of_object(upload.attributes.extra)),
             digest,
             conditions=write_conditions(said.conditions),
             version_id=tokens.new_version_id(),
@@ -181,6 +187,16 @@ class Uploads:
     async def _parts(self, upload: Upload) -> dict[int, Part]:
         page = await self._facts.read(queries.list_parts, upload.upload_id, 0, PARTS_MAX)
         return {part.part_number: part for part in page.parts}
+
+
+def initiator_of(upload: Upload) -> str:
+    """The canonical id of who began the upload."""
+    return upload.attributes.extra.get(INITIATOR, upload.owner_id)
+
+
+def _of_object(extra: Mapping[str, str]) -> Mapping[str, str]:
+    """The extra attributes of an upload that its object has, too."""
+    return {name: value for name, value in extra.items() if name != INITIATOR} if extra else extra
 
 
 def part_algorithm(upload: Upload, announced: Integrity) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from objstore.api.pipeline import S3Door
 from objstore.api.server import HttpServer, Limits, Page
+from objstore.iam.permissions import Permissions
 from objstore.model import Identity
 from objstore.s3 import sigv4
 from objstore.service import Services, build_services, failures
@@ -219,6 +220,7 @@ async def running_door(
         wrap(services),
         services.buckets,
         Keys(),
+        Permissions(facts, shared),
         failures.translate,
         regions=(REGION,),
         domains=domains,

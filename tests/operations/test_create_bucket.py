@@ -55,9 +55,38 @@ def test_anonymous_callers_create_nothing(anonymous, s3, bucket_name):
     assert refused(s3.head_bucket, Bucket=bucket_name)[0] == 404
 
 
-@pytest.mark.parametrize("acl", ["private", "public-read", "public-read-write", "authenticated-read"])
-def test_canned_acls_are_accepted(s3, bucket_name, acl):
-    s3.create_bucket(Bucket=bucket_name, ACL=acl, ObjectOwnership="ObjectWriter")
+def test_a_private_acl_is_accepted(s3, bucket_name):
+    s3.create_bucket(Bucket=bucket_name, ACL="private", ObjectOwnership="ObjectWriter")
+    assert s3.get_bucket_ownership_controls(Bucket=bucket_name)["OwnershipControls"]["Rules"] == [
+        {"ObjectOwnership": "ObjectWriter"}
+    ]
+
+
+def test_a_new_bucket_has_acls_off_and_public_access_blocked(s3, bucket):
+    assert s3.get_bucket_ownership_controls(Bucket=bucket)["OwnershipControls"]["Rules"] == [
+        {"ObjectOwnership": "BucketOwnerEnforced"}
+    ]
+    assert s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"] == {
+        "BlockPublicAcls": True,
+        "IgnorePublicAcls": True,
+        "BlockPublicPolicy": True,
+        "RestrictPublicBuckets": True,
+    }
+
+
+@pytest.mark.parametrize("acl", ["public-read", "public-read-write", "authenticated-read"])
+def test_public_acls_are_refused_where_new_buckets_are_blocked(s3, bucket_name, acl):
+    assert refused(s3.create_bucket, Bucket=bucket_name, ACL=acl, ObjectOwnership="ObjectWriter") == (
+        400,
+        "InvalidBucketAclWithBlockPublicAccessError",
+    )
+    assert refused(s3.head_bucket, Bucket=bucket_name)[0] == 404
+
+
+def test_grants_of_a_new_bucket_hold(s3, other, other_id, bucket_name):
+    s3.create_bucket(Bucket=bucket_name, GrantRead=f'id="{other_id}"', ObjectOwnership="BucketOwnerPreferred")
+    assert other.list_objects_v2(Bucket=bucket_name)["KeyCount"] == 0
+    assert refused(other.put_object, Bucket=bucket_name, Key="key") == (403, "AccessDenied")
 
 
 @pytest.mark.parametrize(
@@ -69,7 +98,13 @@ def test_canned_acls_are_accepted(s3, bucket_name, acl):
         ),
         ({"ACL": "everyone"}, (400, "InvalidArgument")),
         ({"ObjectOwnership": "Nobody"}, (400, "InvalidArgument")),
-        ({"GrantRead": 'id="a"'}, (400, "AccessControlListNotSupported")),
+        ({"GrantRead": 'id="a"'}, (400, "InvalidArgument")),
+        ({"GrantRead": 'uri="http://acs.amazonaws.com/groups/global/Everybody"'}, (400, "InvalidArgument")),
+        ({"GrantRead": 'emailAddress="nobody@example.org"'}, (400, "UnresolvableGrantByEmailAddress")),
+        ({"GrantRead": "everybody"}, (400, "InvalidArgument")),
+        ({"GrantRead": 'id="a"', "ACL": "private"}, (400, "InvalidRequest")),
+        ({"ACL": "public-read"}, (400, "InvalidBucketAclWithObjectOwnership")),
+        ({"ACL": "bucket-owner-read"}, (400, "InvalidArgument")),
         ({"CreateBucketConfiguration": {"Tags": [{"Key": "a", "Value": "b"}]}}, (501, "NotImplemented")),
         (
             {"CreateBucketConfiguration": {"Bucket": {"Type": "Directory"}}},

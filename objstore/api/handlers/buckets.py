@@ -1,17 +1,15 @@
 """ListBuckets, CreateBucket, HeadBucket, DeleteBucket, GetBucketLocation."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from objstore.api.call import Call, Reply
+from objstore.api.handlers.acl import owner
 from objstore.api.handlers.objects import bucket_of
+from objstore.iam.permissions import WantedAcl, parse_acl_headers
 from objstore.s3 import errors, tokens
 from objstore.s3.documents import buckets as documents
-from objstore.s3.documents.owner import Owner
-from objstore.s3.errors import (
-    AccessControlListNotSupported,
-    InvalidArgument,
-    InvalidBucketAclWithObjectOwnership,
-)
+from objstore.s3.errors import InvalidArgument
 from objstore.s3.object_headers import CANNED_ACLS
 from objstore.service.buckets import US_EAST_1
 
@@ -33,7 +31,7 @@ async def list_all(call: Call) -> Reply:
     is_paginated = bool({"prefix", "max-buckets", "continuation-token", "bucket-region"} & query.keys())
     return Reply(
         document=documents.ListAllMyBucketsResult(
-            owner=Owner(id=identity.user_id, display_name=identity.display_name or None),
+            owner=owner(call, identity.user_id),
             buckets=tuple(
                 documents.Bucket(
                     name=bucket.name,
@@ -60,7 +58,8 @@ async def create(call: Call) -> Reply:
             raise errors.NotImplemented("This server has no directory buckets.")
         if wanted.tags:
             raise errors.NotImplemented("Tags given while a bucket is created are not supported.")
-    _check_access_headers(call)
+    ownership = _ownership(call)
+    subresources = await call.permissions.for_new_bucket(call.identity.user_id, ownership, _acl(call.headers))
     if call.headers.get("x-amz-bucket-namespace", "global") != "global":
         raise errors.NotImplemented(Header="x-amz-bucket-namespace")
     bucket = await call.services.buckets.create(
@@ -68,26 +67,29 @@ async def create(call: Call) -> Reply:
         call.identity.user_id,
         location,
         object_lock=flag(call, "x-amz-bucket-object-lock-enabled"),
+        subresources=subresources,
     )
     return Reply(headers={"location": f"/{bucket.name}", "x-amz-bucket-arn": _arn(bucket.name)})
 
 
-def _check_access_headers(call: Call) -> None:
-    """ACLs are off: a canned one is accepted and means nothing; a grant would be a promise not kept."""
-    headers = call.headers
-    ownership, acl = headers.get("x-amz-object-ownership"), headers.get("x-amz-acl")
+def _ownership(call: Call) -> str | None:
+    """What x-amz-object-ownership says. Raises InvalidArgument."""
+    ownership = call.headers.get("x-amz-object-ownership")
     if ownership is not None and ownership not in OWNERSHIPS:
         raise InvalidArgument(
             f"Invalid x-amz-object-ownership header: {ascii(ownership)[1:-1]}",
             ArgumentName="x-amz-object-ownership",
             ArgumentValue=ascii(ownership)[1:-1],
         )
-    if acl is not None and acl not in _BUCKET_ACLS:
-        raise InvalidArgument(ArgumentName="x-amz-acl", ArgumentValue=ascii(acl)[1:-1])
-    if acl not in (None, "private") and ownership == "BucketOwnerEnforced":
-        raise InvalidBucketAclWithObjectOwnership
-    if any(name.startswith("x-amz-grant-") for name in headers):
-        raise AccessControlListNotSupported
+    return ownership
+
+
+def _acl(headers: Mapping[str, str]) -> WantedAcl | None:
+    """The ACL the new bucket shall have. Raises InvalidArgument, InvalidRequest."""
+    wanted = parse_acl_headers(headers)
+    if wanted is not None and wanted.canned is not None and wanted.canned not in _BUCKET_ACLS:
+        raise InvalidArgument(ArgumentName="x-amz-acl", ArgumentValue=ascii(wanted.canned)[1:-1])
+    return wanted
 
 
 async def head(call: Call) -> Reply:

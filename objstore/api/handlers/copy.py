@@ -6,8 +6,10 @@ from typing import Final, TypeVar
 from objstore import clock
 from objstore.api.call import Call, Reply
 from objstore.api.handlers import keepalive
+from objstore.api.handlers.acl import new_object_access
 from objstore.api.handlers.multipart import part_of_upload
 from objstore.api.handlers.objects import bucket_of, new_lock, new_tags, version_header
+from objstore.iam.principals import is_account
 from objstore.model import ObjectVersion, Part, Versioning
 from objstore.s3 import copy_source
 from objstore.s3.checksums import algorithm_named
@@ -36,12 +38,14 @@ async def copy_object(call: Call) -> Reply:
         await call.require(f"s3:GetObject{suffix}", source.bucket.name, source.key)
         await call.require("s3:PutObjectTagging", bucket.name, call.key)
 
+    access = await new_object_access(call)
     terms = Terms(
         NewObject(
-            parse_attributes(headers),
+            access.added_to(parse_attributes(headers)),
             tags=await new_tags(call) if replaces_tags else {},
             lock=with_default(await new_lock(call), call.services.locks.default(bucket)),
             conditions=parse_write_conditions(headers),
+            owner_id=access.owner_id,
         ),
         replaces_metadata=_directive(call, "x-amz-metadata-directive", "Unknown metadata directive."),
         replaces_tags=replaces_tags,
@@ -96,9 +100,9 @@ async def _source(call: Call) -> Source:
     headers = call.headers
     named = copy_source.parse_copy_source(headers[copy_source.HEADER])
     action = "s3:GetObject" if named.version_id is None else "s3:GetObjectVersion"
-    bucket = await call.require(action, named.bucket, named.key)
+    bucket = await call.require(action, named.bucket, named.key, version_id=named.version_id)
     expected_owner = headers.get("x-amz-source-expected-bucket-owner")
-    if expected_owner is not None and expected_owner != bucket.owner_id:
+    if expected_owner is not None and not is_account(expected_owner, bucket.owner_id):
         raise AccessDenied()
     conditions = parse_conditions(headers, clock.now_s(), COPY_SOURCE_PREFIX)
     return Source(bucket, named.key, named.version_id, conditions)

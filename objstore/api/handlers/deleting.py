@@ -40,9 +40,11 @@ async def delete_many(call: Call) -> Reply:
 
     async def allow(deletion: Deletion) -> None:
         action = "s3:DeleteObject" if deletion.version_id is None else "s3:DeleteObjectVersion"
-        await call.require(action, bucket.name, deletion.key)
+        version_id = deletion.version_id
+        await call.require(action, bucket.name, deletion.key, version_id=version_id)
         if bypasses:
-            await call.require("s3:BypassGovernanceRetention", bucket.name, deletion.key)
+            bypass = "s3:BypassGovernanceRetention"
+            await call.require(bypass, bucket.name, deletion.key, version_id=version_id)
 
     deletions = [_deletion(wanted) for wanted in document.objects]
     outcomes = await call.services.deletions.delete_many(

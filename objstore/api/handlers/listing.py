@@ -1,11 +1,12 @@
 """ListObjects, ListObjectsV2, ListObjectVersions."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeVar
 
 from objstore import blocking
 from objstore.api.call import Call, Reply
+from objstore.api.handlers.acl import owner
 from objstore.api.handlers.multipart import number_in_query
 from objstore.api.handlers.objects import bucket_of
 from objstore.model import ObjectVersion
@@ -53,6 +54,8 @@ async def list_v1(call: Call) -> Reply:
     )
     next_marker = page.last if page.is_truncated and question.delimiter else None
 
+    owners = _owners(call, page.versions)
+
     def document() -> documents.ListObjectsResult:
         return documents.ListObjectsResult(
             name=bucket.name,
@@ -63,7 +66,7 @@ async def list_v1(call: Call) -> Reply:
             delimiter=question.shown_delimiter,
             is_truncated=page.is_truncated,
             encoding_type=question.encoding,
-            contents=_contents(question, page.versions, with_owner=True),
+            contents=_contents(question, page.versions, owners),
             common_prefixes=question.common_prefixes(page.common_prefixes),
         )
 
@@ -82,6 +85,8 @@ async def list_v2(call: Call) -> Reply:
     )
     with_owner = _boolean(call, "fetch-owner")
 
+    owners = _owners(call, page.versions)
+
     def document() -> documents.ListObjectsV2Result:
         return documents.ListObjectsV2Result(
             name=bucket.name,
@@ -94,7 +99,7 @@ async def list_v2(call: Call) -> Reply:
             delimiter=question.shown_delimiter,
             is_truncated=page.is_truncated,
             encoding_type=question.encoding,
-            contents=_contents(question, page.versions, with_owner=with_owner),
+            contents=_contents(question, page.versions, owners if with_owner else None),
             common_prefixes=question.common_prefixes(page.common_prefixes),
         )
 
@@ -119,6 +124,8 @@ async def list_versions(call: Call) -> Reply:
     )
     next_key = page.last if page.is_truncated else None
 
+    owners = _owners(call, page.versions)
+
     def document() -> documents.ListVersionsResult:
         return documents.ListVersionsResult(
             name=bucket.name,
@@ -131,7 +138,7 @@ async def list_versions(call: Call) -> Reply:
             delimiter=question.shown_delimiter,
             is_truncated=page.is_truncated,
             encoding_type=question.encoding,
-            entries=tuple([_entry(question, version) for version in page.versions]),
+            entries=tuple([_entry(question, version, owners) for version in page.versions]),
             common_prefixes=question.common_prefixes(page.common_prefixes),
         )
 
@@ -174,10 +181,9 @@ def _boolean(call: Call, name: str) -> bool:
 
 
 def _contents(
-    question: Question, versions: Sequence[ObjectVersion], *, with_owner: bool
+    question: Question, versions: Sequence[ObjectVersion], owners: Mapping[str, Owner] | None
 ) -> tuple[documents.Contents, ...]:
     contents = []
-    owners: dict[str, Owner] = {}
     for version in versions:
         checksum = version.attributes.checksum
         contents.append(
@@ -188,26 +194,28 @@ def _contents(
                 checksum_algorithm=() if checksum is None else (checksum.algorithm,),
                 checksum_type=None if checksum is None else checksum.type.value,
                 size=version.size,
-                owner=_owner(owners, version.owner_id) if with_owner else None,
+                owner=None if owners is None else owners[version.owner_id],
                 storage_class=version.attributes.storage_class,
             )
         )
     return tuple(contents)
 
 
-def _owner(owners: dict[str, Owner], user_id: str) -> Owner:
-    return owners.get(user_id) or owners.setdefault(user_id, Owner(id=user_id))
+def _owners(call: Call, versions: Sequence[ObjectVersion]) -> Mapping[str, Owner]:
+    """The owners of these versions by canonical id."""
+    return {user_id: owner(call, user_id) for user_id in {version.owner_id for version in versions}}
 
 
-def _entry(question: Question, version: ObjectVersion) -> documents.Version | documents.DeleteMarker:
-    owner = Owner(id=version.owner_id)
+def _entry(
+    question: Question, version: ObjectVersion, owners: Mapping[str, Owner]
+) -> documents.Version | documents.DeleteMarker:
     if version.is_delete_marker:
         return documents.DeleteMarker(
             key=question.shown(version.key),
             version_id=version.version_id,
             is_latest=version.is_latest,
             last_modified=version.modified_ms,
-            owner=owner,
+            owner=owners[version.owner_id],
         )
     checksum = version.attributes.checksum
     return documents.Version(
@@ -219,6 +227,6 @@ def _entry(question: Question, version: ObjectVersion) -> documents.Version | do
         checksum_algorithm=() if checksum is None else (checksum.algorithm,),
         checksum_type=None if checksum is None else checksum.type.value,
         size=version.size,
-        owner=owner,
+        owner=owners[version.owner_id],
         storage_class=version.attributes.storage_class,
     )

@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 from objstore.api.call import Call, Reply
 from objstore.api.handlers import keepalive
+from objstore.api.handlers.acl import new_object_access, owner
 from objstore.api.handlers.objects import bucket_of, new_lock, new_tags, part_number, version_header
 from objstore.model import Checksum, ChecksumType, ObjectVersion, Upload
 from objstore.s3 import checksums
@@ -14,11 +15,11 @@ from objstore.s3.conditions import parse_write_conditions
 from objstore.s3.documents import multipart as documents
 from objstore.s3.documents.checksums import checksum_elements
 from objstore.s3.documents.listing import CommonPrefixes, url_encoded
-from objstore.s3.documents.owner import Initiator, Owner
+from objstore.s3.documents.owner import Initiator
 from objstore.s3.errors import InvalidArgument, InvalidRequest
 from objstore.s3.integrity import checksum_in, parse_integrity
 from objstore.s3.object_headers import parse_attributes
-from objstore.service.multipart import ClaimedPart, Completion
+from objstore.service.multipart import ClaimedPart, Completion, initiator_of
 from objstore.service.objects import NewObject
 
 PAGE_MAX: Final = 1000
@@ -29,10 +30,12 @@ async def create(call: Call) -> Reply:
     """CreateMultipartUpload."""
     headers = call.headers
     checksum = _chosen_checksum(call)
+    access = await new_object_access(call)
     new = NewObject(
-        replace(parse_attributes(headers), checksum=checksum),
+        access.added_to(replace(parse_attributes(headers), checksum=checksum)),
         tags=await new_tags(call),
         lock=await new_lock(call),
+        owner_id=access.owner_id,
     )
     upload = await call.services.uploads.create(bucket_of(call), call.key, call.identity.user_id, new)
     answer = {}
@@ -108,8 +111,8 @@ async def list_parts(call: Call) -> Reply:
             bucket=call.bucket_name,
             key=call.key,
             upload_id=upload.upload_id,
-            initiator=Initiator(id=upload.owner_id),
-            owner=Owner(id=bucket_of(call).owner_id),
+            initiator=_initiator(call, upload),
+            owner=owner(call, upload.owner_id),
             storage_class=upload.attributes.storage_class,
             part_number_marker=after,
             next_part_number_marker=page.parts[-1].part_number if page.parts else None,
@@ -159,7 +162,7 @@ async def list_uploads(call: Call) -> Reply:
             max_uploads=limit,
             is_truncated=page.is_truncated,
             encoding_type="url" if encoding else None,
-            uploads=tuple(_listed(upload, bucket.owner_id, shown(upload.key)) for upload in page.uploads),
+            uploads=tuple(_listed(call, upload, shown(upload.key)) for upload in page.uploads),
             common_prefixes=tuple(CommonPrefixes(prefix=shown(each)) for each in page.common_prefixes),
         )
     )
@@ -214,13 +217,18 @@ def _location(call: Call) -> str:
     return f"{scheme}://{call.host}{bucket}/{quote(call.key, safe='')}"
 
 
-def _listed(upload: Upload, owner_id: str, key: str) -> documents.Upload:
+def _initiator(call: Call, upload: Upload) -> Initiator:
+    user_id = initiator_of(upload)
+    return Initiator(id=user_id, display_name=call.permissions.display_name(user_id))
+
+
+def _listed(call: Call, upload: Upload, key: str) -> documents.Upload:
     checksum = upload.attributes.checksum
     return documents.Upload(
         key=key,
         upload_id=upload.upload_id,
-        initiator=Initiator(id=upload.owner_id),
-        owner=Owner(id=owner_id),
+        initiator=_initiator(call, upload),
+        owner=owner(call, upload.owner_id),
         storage_class=upload.attributes.storage_class,
         initiated=upload.initiated_ms,
         checksum_algorithm=None if checksum is None else checksum.algorithm,

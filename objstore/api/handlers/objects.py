@@ -5,6 +5,7 @@ from typing import Final
 
 from objstore import clock
 from objstore.api.call import Call, Reply
+from objstore.api.handlers.acl import new_object_access
 from objstore.model import Bucket, ObjectLock, ObjectVersion, Versioning
 from objstore.s3.conditions import (
     Outcome,
@@ -43,12 +44,14 @@ async def put(call: Call) -> Reply:
     """PutObject."""
     bucket, headers = bucket_of(call), call.headers
     integrity = parse_integrity(headers)
+    access = await new_object_access(call)
     new = NewObject(
-        parse_attributes(headers),
+        access.added_to(parse_attributes(headers)),
         tags=await new_tags(call),
         lock=with_default(await new_lock(call), call.services.locks.default(bucket)),
         integrity=integrity,
         conditions=parse_write_conditions(headers),
+        owner_id=access.owner_id,
     )
     if new.lock is not None and not integrity.is_given:
         raise InvalidRequest(

@@ -1,12 +1,14 @@
 """PostObject: the upload of a browser's form."""
 
 import re
+from dataclasses import replace
 from typing import Final
 from urllib.parse import quote, urlsplit
 
 from objstore import clock
 from objstore.api.call import Call, Reply
 from objstore.api.forms import FIELDS_BYTES_MAX, Form, read_form
+from objstore.api.handlers.acl import new_object_access
 from objstore.api.handlers.objects import bucket_of, version_header
 from objstore.model import ObjectVersion
 from objstore.s3 import xml
@@ -36,12 +38,19 @@ async def upload(call: Call) -> Reply:
         )
     policy = _judged_policy(call, fields)
     key = check_key(fields["key"])
+    tags = _tags(fields)
+    call.key, call.headers = key, _as_headers(fields)
+    call.about = replace(call.about, headers={**call.about.headers, **call.headers}, tags=tags)
     bucket = await call.require("s3:PutObject", call.bucket_name, key)
+    if tags:
+        await call.require("s3:PutObjectTagging", call.bucket_name, key)
+    access = await new_object_access(call)
     new = NewObject(
-        parse_attributes(_as_headers(fields)),
-        tags=await _tags(call, fields, key),
+        access.added_to(parse_attributes(call.headers)),
+        tags=tags,
         lock=with_default(parse_lock(fields, clock.now_ms()), call.services.locks.default(bucket)),
         integrity=parse_integrity(fields),
+        owner_id=access.owner_id,
     )
     if policy is not None:
         form.file.check_so_far, form.file.check_all = policy.check_size_so_far, policy.check_size
@@ -84,8 +93,8 @@ def _as_headers(fields: dict[str, str]) -> dict[str, str]:
     return headers
 
 
-async def _tags(call: Call, fields: dict[str, str], key: str) -> dict[str, str]:
-    """The tags of the `tagging` field, an XML document, which its sender must be allowed to give."""
+def _tags(fields: dict[str, str]) -> dict[str, str]:
+    """The tags of the `tagging` field, an XML document."""
     text = fields.get("tagging")
     if not text:
         return {}
@@ -94,7 +103,6 @@ async def _tags(call: Call, fields: dict[str, str], key: str) -> dict[str, str]:
     tags = dict(pairs)
     if len(tags) < len(pairs):
         raise InvalidTag("Cannot provide multiple Tags with the same key")
-    await call.require("s3:PutObjectTagging", call.bucket_name, key)
     return tags
 
 

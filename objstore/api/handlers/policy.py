@@ -1,0 +1,36 @@
+"""The policy of a bucket, and who owns what is put into it."""
+
+from objstore.api.call import Call, Reply
+from objstore.api.handlers import bucket_subresources
+from objstore.api.handlers.objects import bucket_of
+from objstore.s3.documents.access import PolicyStatus
+
+
+async def get(call: Call) -> Reply:
+    """GetBucketPolicy: as it was put."""
+    document = call.permissions.policy(bucket_of(call))
+    return Reply(headers={"content-type": "application/json"}, body=document)
+
+
+async def put(call: Call) -> Reply:
+    """PutBucketPolicy."""
+    await call.permissions.put_policy(bucket_of(call), call.document)
+    return Reply(204)
+
+
+async def delete(call: Call) -> Reply:
+    """DeleteBucketPolicy."""
+    await call.permissions.delete_policy(bucket_of(call))
+    return Reply(204)
+
+
+async def status(call: Call) -> Reply:
+    """GetBucketPolicyStatus."""
+    is_public = call.permissions.policy_is_public(bucket_of(call))
+    return Reply(document=PolicyStatus(is_public=is_public))
+
+
+async def put_ownership(call: Call) -> Reply:
+    """PutBucketOwnershipControls."""
+    call.permissions.check_ownership(bucket_of(call), call.document)
+    return await bucket_subresources.put(call)
