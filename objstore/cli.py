@@ -449,6 +449,39 @@ def orphans_allow(count: int, config: Config) -> None:
     click.echo(f"The next scan may delete up to {count} orphans.")
 
 
+@main.group()
+def lifecycle() -> None:
+    """What the buckets' lifecycle rules do."""
+
+
+@lifecycle.command("plan")
+@click.argument("bucket", required=False)
+@_json_option
+@_drives_options
+def lifecycle_plan(bucket: str | None, as_json: bool, config: Config) -> None:
+    """List what the rules of BUCKET, or of all buckets, would do now; nothing is changed."""
+    from objstore.upkeep import lifecycle_plan
+
+    async def show() -> None:
+        async for due in lifecycle_plan(config, bucket):
+            if as_json:
+                click.echo(json.dumps(due))
+            else:
+                click.echo("  ".join(str(due[name]) for name in ("bucket", "action", "due", "id", "key")))
+
+    _run(show())
+
+
+@lifecycle.command("trust-clock")
+@_drives_options
+def lifecycle_trust_clock(config: Config) -> None:
+    """Say that the clock is right, after rules were held up because it seemed to have leapt ahead."""
+    from objstore.upkeep import trust_clock
+
+    _run(trust_clock(config))
+    click.echo("Lifecycle rules go by the clock again.")
+
+
 # Children of the supervisor
 
 

@@ -258,6 +258,13 @@ class Config(BaseSettings):
     scrub_cycle_days: float = _setting(
         14.0, "Every stored byte is read and verified once in this time; 0: never.", unit="days", ge=0
     )
+    lifecycle_debug_day_s: float = _setting(
+        0.0,
+        "For tests: how long a day of lifecycle rules is; 0: a day, due at midnight UTC.",
+        unit="seconds",
+        ge=0,
+        le=86_400,
+    )
 
     log_level: Literal["debug", "info", "warning", "error"] = _setting(
         "info", "Least severe messages logged."

@@ -152,6 +152,11 @@ ORPHANS_HELD: Final = Gauge(
     "Orphans not deleted because there are more than may be deleted without an operator.",
     multiprocess_mode="mostrecent",
 )
+LIFECYCLE_ACTIONS: Final = Counter(
+    "objstore_lifecycle_actions",
+    "What lifecycle rules had run out for, by action, and what came of it (done, locked, changed).",
+    ("action", "outcome"),
+)
 COMPACTED_PACKS: Final = Counter(
     "objstore_compacted_packs", "Packs removed after their live blobs had moved."
 )

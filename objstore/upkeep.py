@@ -7,17 +7,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from objstore import deployment, supervisor
+from objstore import clock, deployment, supervisor
 from objstore.app import order_document, usable_directories
 from objstore.config import Config
 from objstore.deployment import DeploymentError
 from objstore.iam.users import Users
-from objstore.jobs import orphans, walk
+from objstore.jobs import lifecycle, orphans, walk
 from objstore.jobs.heal import Heal
 from objstore.meta import invariants, queries
 from objstore.meta.client import Metadata
 from objstore.meta.commands import SetState
 from objstore.meta.interface import Database
+from objstore.s3.xml import write_instant
 from objstore.shared_state import SharedState
 from objstore.storage.drive import add_drive, open_drives, replace_drive
 from objstore.storage.interface import DriveState, DriveStatus
@@ -187,3 +188,28 @@ async def allow_orphans(config: Config, count: int) -> None:
     """Let the next scan for orphans delete up to `count`, once. Raises as `metadata_and_users`."""
     async with metadata_and_users(config) as (metadata, _):
         await metadata.write(SetState(orphans.ALLOW_STATE, str(count).encode()))
+
+
+# Lifecycle
+
+
+async def lifecycle_plan(config: Config, bucket: str | None) -> AsyncIterator[dict[str, Any]]:
+    """What lifecycle rules would do now, in one bucket or in all. Raises as `metadata_and_users`."""
+    calendar = lifecycle.calendar_of(config.lifecycle_debug_day_s)
+    async with metadata_and_users(config) as (metadata, _):
+        async for due in lifecycle.plan(metadata, bucket, calendar):
+            yield {
+                "bucket": due.bucket.name,
+                "action": due.verdict.action.value,
+                "key": due.key,
+                "id": due.id,
+                "rule": due.verdict.rule_id,
+                "due": write_instant(due.verdict.due_ms),
+                "size": 0 if due.version is None else due.version.size,
+            }
+
+
+async def trust_clock(config: Config) -> None:
+    """Let lifecycle rules go by the clock as it stands now. Raises as `metadata_and_users`."""
+    async with metadata_and_users(config) as (metadata, _):
+        await metadata.write(SetState(lifecycle.TRUSTED_STATE, str(clock.now_ms()).encode()))

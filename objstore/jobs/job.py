@@ -41,6 +41,8 @@ class JobSettings:
     orphan_every_s: float = 6 * 3600.0
     orphan_first_s: float = 600.0
     """From the start of the server to the first scan."""
+    lifecycle_day_s: float = 0.0
+    """How long a day of lifecycle rules is; 0: a day."""
     busy_share: float = 0.25
     """The part of the time that heavy jobs work while clients keep the machine busy: the floor."""
 
@@ -51,6 +53,7 @@ class JobSettings:
             garbage_grace_s=config.garbage_grace_s,
             orphan_grace_s=config.orphan_grace_s,
             scrub_cycle_s=config.scrub_cycle_days * 86400.0,
+            lifecycle_day_s=config.lifecycle_debug_day_s,
         )
 
 

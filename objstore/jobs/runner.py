@@ -16,6 +16,7 @@ from objstore.jobs.compaction import Compaction
 from objstore.jobs.garbage import Garbage
 from objstore.jobs.heal import Heal, Mender, RepairQueue
 from objstore.jobs.job import Job, JobSettings, Pace
+from objstore.jobs.lifecycle import Lifecycle
 from objstore.jobs.lock_clock import LockClock
 from objstore.jobs.orphans import Orphans
 from objstore.jobs.scrub import Scrub
@@ -46,6 +47,7 @@ async def run_jobs(
         heal,
         Scrub(metadata, store, settings, pace),
         Orphans(metadata, store, shared, settings, pace),
+        Lifecycle(metadata, settings, pace),
         Report(metadata, heal),
     ]
     if hasattr(store, "move_from_pack"):  # a store without packs has nothing to compact

@@ -140,7 +140,9 @@ def subresources(db: Database, bucket_id: int) -> dict[str, bytes]:
     return dict(db.rows("SELECT kind, document FROM bucket_subresources WHERE bucket_id = ?", (bucket_id,)))
 
 
-def subresources_of_kind(db: Database, kind: str, after: str = "", limit: int = 100) -> list[tuple[Bucket, bytes]]:
+def subresources_of_kind(
+    db: Database, kind: str, after: str = "", limit: int = 100
+) -> list[tuple[Bucket, bytes]]:
     """Buckets with a piece of configuration of this kind, and that piece, by name, after `after`."""
     columns = ", ".join(f"b.{column}" for column in BUCKET_COLUMNS.split(", "))
     rows = db.rows(

@@ -262,7 +262,7 @@ def _read_bool(text: str) -> bool:
 
 def _read_instant(text: str) -> int:
     text = text.strip()
-    is_iso = text[:1].isdigit()
+    is_iso = text[4:5] == "-"  # `20060203` is no time to S3
     instant = datetime.fromisoformat(text) if is_iso else parsedate_to_datetime(text)
     if instant.tzinfo is None:
         instant = instant.replace(tzinfo=UTC)

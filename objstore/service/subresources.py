@@ -26,6 +26,7 @@ from objstore.s3.documents import (
     website,
 )
 from objstore.s3.documents.access import OwnershipControls, PublicAccessBlockConfiguration
+from objstore.s3.documents.lifecycle import LifecycleConfiguration
 from objstore.s3.documents.locking import ObjectLockConfiguration
 from objstore.s3.documents.payment import RequestPaymentConfiguration
 from objstore.s3.documents.versioning import VersioningConfiguration
@@ -87,6 +88,8 @@ SUBRESOURCES: Final[Mapping[str, Subresource]] = {
         acceleration.AccelerateConfiguration, acceleration.AccelerateConfiguration(), acceleration.check
     ),
     "cors": Subresource(cors.CORSConfiguration, errors.NoSuchCORSConfiguration, cors.check),
+    # Put and answered by handlers of its own: rules get ids, and a header comes along.
+    "lifecycle": Subresource(LifecycleConfiguration, errors.NoSuchLifecycleConfiguration),
     "logging": Subresource(logging.BucketLoggingStatus, logging.BucketLoggingStatus(), logging.check),
     "metadataConfiguration": Subresource(type(None), errors.MetadataConfigurationNotFound),
     "metadataTable": Subresource(type(None), errors.MetadataConfigurationNotFound),

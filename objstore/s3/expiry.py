@@ -1,0 +1,206 @@
+"""What lifecycle rules mean for one version or upload: pure, so that header, plan and job never disagree.
+
+Invariants kept here:
+- A rule that is not enabled, or whose filter asks something this version does not answer, does nothing.
+  Delete markers have neither tags nor a size, so a rule that asks for either never concerns one.
+- Age is counted in calendar days: what becomes n days old on one day is due at the next midnight, UTC,
+  never before. With a debug interval a day is that many seconds, and nothing is rounded.
+- Who is due under several rules goes by the earliest.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+from typing import Final
+from urllib.parse import quote
+
+from objstore.model import ObjectVersion
+from objstore.s3.documents.lifecycle import (
+    DAY_MS,
+    Conditions,
+    LifecycleConfiguration,
+    LifecycleRule,
+    conditions_of,
+)
+from objstore.s3.object_headers import http_date
+
+NO_TAGS: Final[Mapping[str, str]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """How long a day is. `debug_day_ms` None: a day, and due at midnight."""
+
+    debug_day_ms: int | None = None
+
+    def after(self, since_ms: int, days: int) -> int:
+        """When something that began at `since_ms` is `days` old."""
+        if self.debug_day_ms is not None:
+            return since_ms + days * self.debug_day_ms
+        return ((since_ms + days * DAY_MS) // DAY_MS + 1) * DAY_MS
+
+
+REAL_DAYS: Final = Calendar()
+
+
+class Action(StrEnum):
+    """What a rule does to a version or upload."""
+
+    EXPIRE = "expire"
+    """The current version: it goes, or in a versioned bucket a delete marker comes on top."""
+    EXPIRE_NONCURRENT = "expire-noncurrent"
+    REMOVE_MARKER = "remove-delete-marker"
+    """A delete marker with nothing under it."""
+    ABORT = "abort-upload"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One rule's action and when it is due."""
+
+    action: Action
+    due_ms: int
+    rule_id: str
+    newer_kept: int = 0
+    """How many newer noncurrent versions must still be there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a version stands among those of its key."""
+
+    noncurrent_since_ms: int | None = None
+    """When its successor came; None for the latest."""
+    newer_noncurrent: int = 0
+    """How many noncurrent versions, delete markers not counted, are newer than it."""
+    is_only: bool = False
+    """There is no other version or delete marker of its key."""
+
+
+LATEST: Final = Standing()
+
+
+def enabled_rules(document: LifecycleConfiguration) -> Sequence[LifecycleRule]:
+    """The rules that do something."""
+    return [rule for rule in document.rules if rule.status == "Enabled"]
+
+
+@lru_cache(maxsize=4096)
+def _conditions(rule: LifecycleRule) -> tuple[Conditions, bool]:
+    """A rule's conditions, and whether it asks for what delete markers do not have."""
+    conditions = conditions_of(rule)
+    return conditions, bool(conditions.tags) or conditions.has_sizes
+
+
+def concerns(
+    rule: LifecycleRule, key: str, size: int, tags: Mapping[str, str], *, is_delete_marker: bool = False
+) -> bool:
+    """Whether the rule is enabled and its filter fits."""
+    if rule.status != "Enabled":
+        return False
+    conditions, asks_for_bytes = _conditions(rule)
+    if not key.startswith(conditions.prefix) or (is_delete_marker and asks_for_bytes):
+        return False
+    above, below = conditions.object_size_greater_than, conditions.object_size_less_than
+    if (above is not None and size <= above) or (below is not None and size >= below):
+        return False
+    return all(tags.get(tag.key) == tag.value for tag in conditions.tags)
+
+
+def judge(
+    rules: Iterable[LifecycleRule], version: ObjectVersion, standing: Standing, calendar: Calendar
+) -> Verdict | None:
+    """The earliest thing the rules do to this version, due or not; None when they leave it alone."""
+    verdicts = [
+        verdict
+        for rule in rules
+        if concerns(rule, version.key, version.size, version.tags, is_delete_marker=version.is_delete_marker)
+        and (verdict := _verdict(rule, version, standing, calendar)) is not None
+    ]
+    return min(verdicts, key=lambda verdict: verdict.due_ms, default=None)
+
+
+def _verdict(
+    rule: LifecycleRule, version: ObjectVersion, standing: Standing, calendar: Calendar
+) -> Verdict | None:
+    rule_id = rule.id or ""
+    if standing.noncurrent_since_ms is not None:
+        past = rule.noncurrent_version_expiration
+        if past is None or past.noncurrent_days is None:
+            return None
+        kept = past.newer_noncurrent_versions or 0
+        if standing.newer_noncurrent < kept:
+            return None
+        due_ms = calendar.after(standing.noncurrent_since_ms, past.noncurrent_days)
+        return Verdict(Action.EXPIRE_NONCURRENT, due_ms, rule_id, kept)
+    expiration = rule.expiration
+    if expiration is None:
+        return None
+    if version.is_delete_marker:
+        if not standing.is_only:
+            return None
+        if expiration.expired_object_delete_marker:
+            return Verdict(Action.REMOVE_MARKER, version.modified_ms, rule_id)
+        if expiration.days is not None:
+            due_ms = calendar.after(version.modified_ms, expiration.days)
+            return Verdict(Action.REMOVE_MARKER, due_ms, rule_id)
+        return None
+    if expiration.days is not None:
+        due_ms = calendar.after(version.modified_ms, expiration.days)
+    elif expiration.date is not None:
+        due_ms = expiration.date
+    else:
+        return None
+    return Verdict(Action.EXPIRE, due_ms, rule_id)
+
+
+def judge_upload(
+    rules: Iterable[LifecycleRule], key: str, initiated_ms: int, calendar: Calendar
+) -> Verdict | None:
+    """When an upload of `key` that began at `initiated_ms` is given up; None for never."""
+    verdicts = [
+        Verdict(
+            Action.ABORT,
+            calendar.after(initiated_ms, rule.abort_incomplete_multipart_upload.days_after_initiation),
+            rule.id or "",
+        )
+        for rule in rules
+        if rule.abort_incomplete_multipart_upload is not None
+        and rule.abort_incomplete_multipart_upload.days_after_initiation is not None
+        and concerns(rule, key, 0, NO_TAGS, is_delete_marker=True)
+    ]
+    return min(verdicts, key=lambda verdict: verdict.due_ms, default=None)
+
+
+def prefixes(rules: Iterable[LifecycleRule]) -> list[str]:
+    """The fewest prefixes that cover all keys the rules can concern, in the order of their bytes."""
+    found: list[str] = []
+    for prefix in sorted({_conditions(rule)[0].prefix for rule in rules}, key=str.encode):
+        if not found or not prefix.startswith(found[-1]):
+            found.append(prefix)
+    return found
+
+
+def expiration_header(document: LifecycleConfiguration | None, version: ObjectVersion) -> dict[str, str]:
+    """`x-amz-expiration` of a version, in real days; nothing where it is not to expire."""
+    if document is None or not version.is_latest or version.is_delete_marker:
+        return {}
+    verdict = judge(document.rules, version, LATEST, REAL_DAYS)
+    if verdict is None:
+        return {}
+    rule_id = quote(verdict.rule_id, safe="")
+    return {"x-amz-expiration": f'expiry-date="{http_date(verdict.due_ms)}", rule-id="{rule_id}"'}
+
+
+def abort_headers(document: LifecycleConfiguration | None, key: str, initiated_ms: int) -> dict[str, str]:
+    """`x-amz-abort-date` and `x-amz-abort-rule-id` of an upload, in real days."""
+    if document is None:
+        return {}
+    verdict = judge_upload(document.rules, key, initiated_ms, REAL_DAYS)
+    if verdict is None:
+        return {}
+    return {
+        "x-amz-abort-date": http_date(verdict.due_ms),
+        "x-amz-abort-rule-id": quote(verdict.rule_id, safe=""),
+    }
