@@ -8,7 +8,7 @@ from objstore.api.call import Call, Reply
 from objstore.api.handlers import keepalive
 from objstore.api.handlers.acl import new_object_access
 from objstore.api.handlers.multipart import part_of_upload
-from objstore.api.handlers.objects import bucket_of, new_lock, new_tags, version_header
+from objstore.api.handlers.objects import bucket_of, lifecycle_of, new_lock, new_tags, version_header
 from objstore.iam.principals import is_account
 from objstore.model import ObjectVersion, Part, Versioning
 from objstore.s3 import copy_source
@@ -17,6 +17,7 @@ from objstore.s3.conditions import COPY_SOURCE_PREFIX, parse_conditions, parse_w
 from objstore.s3.documents.checksums import checksum_elements
 from objstore.s3.documents.copying import CopyObjectResult, CopyPartResult
 from objstore.s3.errors import AccessDenied, InvalidArgument, NoSuchKey, NoSuchVersion
+from objstore.s3.expiry import expiration_header
 from objstore.s3.object_headers import parse_attributes
 from objstore.service.copy import Source, Terms
 from objstore.service.objects import NewObject, with_default
@@ -54,6 +55,8 @@ async def copy_object(call: Call) -> Reply:
         may_copy_tags=may_copy_tags,
     )
 
+    rules = lifecycle_of(call)
+
     def reply(copied: tuple[ObjectVersion, ObjectVersion]) -> Reply:
         version, original = copied
         checksum = version.attributes.checksum
@@ -61,6 +64,7 @@ async def copy_object(call: Call) -> Reply:
             headers={
                 **_source_version_header(source, original),
                 **version_header(bucket, version.version_id),
+                **expiration_header(rules, version),
             },
             document=CopyObjectResult(
                 last_modified=version.modified_ms,

@@ -7,7 +7,14 @@ from urllib.parse import quote
 from objstore.api.call import Call, Reply
 from objstore.api.handlers import keepalive
 from objstore.api.handlers.acl import new_object_access, owner
-from objstore.api.handlers.objects import bucket_of, new_lock, new_tags, part_number, version_header
+from objstore.api.handlers.objects import (
+    bucket_of,
+    lifecycle_of,
+    new_lock,
+    new_tags,
+    part_number,
+    version_header,
+)
 from objstore.model import Checksum, ChecksumType, ObjectVersion, Upload
 from objstore.s3 import checksums
 from objstore.s3.checksums import algorithm_named, check_type, type_named
@@ -17,6 +24,7 @@ from objstore.s3.documents.checksums import checksum_elements
 from objstore.s3.documents.listing import CommonPrefixes, url_encoded
 from objstore.s3.documents.owner import Initiator
 from objstore.s3.errors import InvalidArgument, InvalidRequest
+from objstore.s3.expiry import abort_headers, expiration_header
 from objstore.s3.integrity import checksum_in, parse_integrity
 from objstore.s3.object_headers import parse_attributes
 from objstore.service.multipart import ClaimedPart, Completion, initiator_of
@@ -37,13 +45,12 @@ async def create(call: Call) -> Reply:
         lock=await new_lock(call),
         owner_id=access.owner_id,
     )
+    rules = lifecycle_of(call)
     upload = await call.services.uploads.create(bucket_of(call), call.key, call.identity.user_id, new)
-    answer = {}
+    answer = abort_headers(rules, upload.key, upload.initiated_ms)
     if checksum is not None:
-        answer = {
-            "x-amz-checksum-algorithm": checksum.algorithm,
-            "x-amz-checksum-type": checksum.type.value,
-        }
+        answer["x-amz-checksum-algorithm"] = checksum.algorithm
+        answer["x-amz-checksum-type"] = checksum.type.value
     return Reply(
         headers=answer,
         document=documents.InitiateMultipartUploadResult(
@@ -75,10 +82,15 @@ async def complete(call: Call) -> Reply:
         default_lock=call.services.locks.default(bucket),
     )
 
+    rules = lifecycle_of(call)
+
     def reply(version: ObjectVersion) -> Reply:
         checksum = version.attributes.checksum
         return Reply(
-            headers=version_header(bucket, version.version_id),
+            headers={
+                **version_header(bucket, version.version_id),
+                **expiration_header(rules, version),
+            },
             document=documents.CompleteMultipartUploadResult(
                 location=_location(call),
                 bucket=call.bucket_name,
@@ -107,6 +119,7 @@ async def list_parts(call: Call) -> Reply:
     page = await call.services.uploads.list_parts(upload, after, limit)
     checksum = upload.attributes.checksum
     return Reply(
+        headers=abort_headers(lifecycle_of(call), upload.key, upload.initiated_ms),
         document=documents.ListPartsResult(
             bucket=call.bucket_name,
             key=call.key,

@@ -9,12 +9,13 @@ from objstore import clock
 from objstore.api.call import Call, Reply
 from objstore.api.forms import FIELDS_BYTES_MAX, Form, read_form
 from objstore.api.handlers.acl import new_object_access
-from objstore.api.handlers.objects import bucket_of, version_header
+from objstore.api.handlers.objects import bucket_of, lifecycle_of, version_header
 from objstore.model import ObjectVersion
 from objstore.s3 import xml
 from objstore.s3.documents.posting import PostResponse
 from objstore.s3.documents.tagging import Tagging
 from objstore.s3.errors import AccessDenied, InvalidArgument, InvalidTag
+from objstore.s3.expiry import expiration_header
 from objstore.s3.integrity import parse_integrity
 from objstore.s3.names import check_key
 from objstore.s3.object_headers import check_tags, checksum_headers, parse_attributes, parse_lock
@@ -54,8 +55,9 @@ async def upload(call: Call) -> Reply:
     )
     if policy is not None:
         form.file.check_so_far, form.file.check_all = policy.check_size_so_far, policy.check_size
+    rules = lifecycle_of(call)
     version = await call.services.objects.put(bucket, key, form.file, new)
-    return _reply(call, fields, version)
+    return _reply(call, fields, version, expiration_header(rules, version))
 
 
 def _expanded(form: Form) -> dict[str, str]:
@@ -106,7 +108,7 @@ def _tags(fields: dict[str, str]) -> dict[str, str]:
     return tags
 
 
-def _reply(call: Call, fields: dict[str, str], version: ObjectVersion) -> Reply:
+def _reply(call: Call, fields: dict[str, str], version: ObjectVersion, expiration: dict[str, str]) -> Reply:
     path = f"/{quote(version.key)}" if not call.path_style else f"/{call.bucket_name}/{quote(version.key)}"
     location = f"{'https' if call.is_secure else 'http'}://{call.host}{path}"
     headers = {
@@ -114,6 +116,7 @@ def _reply(call: Call, fields: dict[str, str], version: ObjectVersion) -> Reply:
         "location": location,
         **checksum_headers(version.attributes.checksum),
         **version_header(bucket_of(call), version.version_id),
+        **expiration,
     }
     redirect = fields.get("success_action_redirect", fields.get("redirect", ""))
     if (target := _redirect_target(redirect, call.bucket_name, version)) is not None:
