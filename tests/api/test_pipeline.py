@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -207,12 +208,7 @@ def test_unforeseen_failure_tells_the_client_nothing_and_the_log_everything(
         def explode(*_: Any) -> None:
             raise ZeroDivisionError("secret detail")
 
-        return SimpleNamespace(
-            authoriser=services.authoriser,
-            buckets=services.buckets,
-            access=services.access,
-            objects=SimpleNamespace(find=explode),
-        )
+        return replace(services, objects=SimpleNamespace(find=explode))
 
     async def run() -> None:
         async with running_door(wrap=wrap) as door:
