@@ -143,7 +143,7 @@ async def list_parts(call: Call) -> Reply:
                 )
                 for part in page.parts
             ),
-        )
+        ),
     )
 
 

@@ -14,9 +14,10 @@ from objstore.s3.conditions import (
     parse_write_conditions,
     unquoted,
 )
+from objstore.s3.documents.lifecycle import LifecycleConfiguration
 from objstore.s3.errors import InvalidArgument, InvalidRange, InvalidRequest, NoSuchVersion
-from objstore.s3.integrity import parse_integrity
 from objstore.s3.expiry import expiration_header
+from objstore.s3.integrity import parse_integrity
 from objstore.s3.object_headers import (
     checksum_headers,
     object_headers,
@@ -59,15 +60,15 @@ async def put(call: Call) -> Reply:
             "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object requests with Object Lock"
             " parameters"
         )
-    version = await call.services.objects.put(bucket, call.key, call.body, new)
     rules = lifecycle_of(call)
+    version = await call.services.objects.put(bucket, call.key, call.body, new)
     return Reply(
         headers={
             "etag": f'"{version.etag}"',
             **checksum_headers(version.attributes.checksum),
             **version_header(bucket, version.version_id),
-        }
             **expiration_header(rules, version),
+        }
     )
 
 
@@ -113,10 +114,10 @@ async def _answer(call: Call) -> tuple[ObjectVersion, Reply, Range | None]:
     if outcome is Outcome.NOT_MODIFIED:
         kept = {name: answer[name] for name in _NOT_MODIFIED_HEADERS if name in answer}
         return version, Reply(304, kept), None
-    wanted, checksum = None, version.attributes.checksum
     rules = lifecycle_of(call)
     if rules is not None:
         answer.update(expiration_header(rules, version))
+    wanted, checksum = None, version.attributes.checksum
     if "partNumber" in call.query:
         wanted, checksum = await call.services.objects.part(version, _part_number(call))
         if version.parts_count is not None:
@@ -214,7 +215,6 @@ def bucket_of(call: Call) -> Bucket:
     return call.bucket
 
 
-def version_header(bucket: Bucket, version_id: str) -> dict[str, str]:
 def lifecycle_of(call: Call) -> LifecycleConfiguration | None:
     """The bucket's lifecycle rules. Asked for before anything is written: it may fail, and a write that
     is durable must not."""
@@ -222,5 +222,6 @@ def lifecycle_of(call: Call) -> LifecycleConfiguration | None:
     return rules
 
 
+def version_header(bucket: Bucket, version_id: str) -> dict[str, str]:
     """`x-amz-version-id`, which a bucket that was never versioned does not show."""
     return {} if bucket.versioning is Versioning.NEVER else {"x-amz-version-id": version_id}
