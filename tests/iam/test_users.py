@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -31,10 +31,8 @@ class Metadata:
 
 
 @pytest.fixture
-def metadata() -> Iterator[Metadata]:
-    made = Metadata()
-    yield made
-    made.database.connection.close()
+def metadata() -> Metadata:
+    return Metadata()
 
 
 @pytest.fixture
