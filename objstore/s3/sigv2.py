@@ -79,7 +79,8 @@ def parse(request: SignedRequest, bucket: str, *, is_path_style: bool) -> Presig
     query = dict(pairs)
     if "authorization" in headers or "X-Amz-Signature" in query:
         raise InvalidRequest("Only one auth mechanism allowed.")
-    if not query.get(EXPIRES, "").isascii() or not query.get(EXPIRES, "").isdigit():
+    expires = query.get(EXPIRES) or ""
+    if not (expires.isascii() and expires.isdigit()):
         raise AccessDenied(
             "Query-string authentication requires the Signature, Expires and AWSAccessKeyId parameters"
         )
@@ -103,12 +104,12 @@ def parse(request: SignedRequest, bucket: str, *, is_path_style: bool) -> Presig
             request.method,
             headers.get("content-md5", ""),
             headers.get("content-type", ""),
-            query[EXPIRES],
+            expires,
             *(f"{name}:{headers[name]}" for name in sorted(headers) if name.startswith("x-amz-")),
             resource,
         )
     )
-    return PresignedV2(query[ACCESS_KEY] or "", query[SIGNATURE] or "", int(query[EXPIRES]), text)
+    return PresignedV2(query[ACCESS_KEY] or "", query[SIGNATURE] or "", int(expires), text)
 
 
 def check(claim: PresignedV2, now_s: int) -> None:
