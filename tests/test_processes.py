@@ -192,7 +192,7 @@ def test_health_and_metrics_lie_where_no_bucket_can(server: Server, s3: Any, buc
     assert "objstore_at_risk_blobs 0.0" in text
     assert re.search(r"objstore_connections [0-9]", text)
     for name in ("health", "metrics"):
-        with pytest.raises(ClientError, match="InvalidBucketName|405"):
+        with pytest.raises(ClientError, match=r"InvalidBucketName|405"):
             s3.create_bucket(Bucket=name)
 
 
