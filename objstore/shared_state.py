@@ -3,8 +3,8 @@
 Slot 0 is the configuration epoch: the ledger moves it on after each commit that changed a bucket, a
 bucket's configuration, a user or a key; everyone else drops its cache when the number has moved.
 
-Slot 1 is the index generation: a ledger that is ready to serve writes its own here; whoever reads an
-index that an earlier ledger named opens the one that this ledger names first.
+Slot 1 is the index generation: a ledger that is ready to serve writes the number of its index here;
+whoever reads another index opens this one first.
 
 The slots after these say, per worker, when its oldest read under way began (milliseconds, 0 for none).
 The garbage job keeps the bytes of an object that was deleted after that, so that a download in
@@ -55,7 +55,7 @@ class SharedState:
 
     @property
     def index_generation(self) -> int:
-        """The incarnation of the ledger that serves now; 0 before the first is ready."""
+        """Which index the ledger that serves now writes to; 0 before the first ledger is ready."""
         return self._slots[_INDEX_GENERATION]
 
     def set_index_generation(self, generation: int) -> None:

@@ -258,15 +258,16 @@ class Metadata:
             self._connecting = None
 
     def _greeted(self, transport: Transport, hello: wire.Hello) -> None:
-        try:
-            fresh = Readers(hello.index_path)
-        except Unavailable:
-            transport.abort()  # its index went away since: ask again
-            return
-        if self._readers is not None:
-            self._loop.run_in_executor(None, self._readers.close)
-        self._readers = fresh
-        self._generation = hello.generation
+        if hello.generation != self._generation:
+            try:
+                fresh = Readers(hello.index_path)
+            except Unavailable:
+                transport.abort()  # its index went away since: ask again
+                return
+            if self._readers is not None:
+                self._loop.run_in_executor(None, self._readers.close)
+            self._readers = fresh
+            self._generation = hello.generation
         self._transport = transport
         self._is_ready.set()
         self._flush()

@@ -14,6 +14,7 @@ A rebuilt index always gets a new name, so that a reader never mixes two files.
 
 import json
 import logging
+import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -37,6 +38,7 @@ BUSY_WAIT_MS: Final = 2000
 """For readers that hold SQLite's locks for an instant while they open the index."""
 _BOOT_ID_PATH: Final = Path("/proc/sys/kernel/random/boot_id")
 _PREFIX: Final = "metadata-"
+_GENERATION_BYTES: Final = 7
 
 
 class LedgerDatabase:
@@ -76,6 +78,11 @@ class IndexState:
     is_clean: bool
     digests: dict[str, tuple[int, str]]
     """Of a clean index: length and xxh3_128 of its database file, and of its WAL if it kept one."""
+
+
+def generation_of(path: Path) -> int:
+    """The number that stands for an index file: no other ever has it."""
+    return int(path.stem.removeprefix(_PREFIX), 16)
 
 
 def boot_id() -> str:
@@ -184,11 +191,9 @@ class IndexDirectory:
             durable.unlink(self._descriptor, STATE_NAME)
             durable.sync_directory(self._descriptor)
 
-    def new_path(self, epoch: int) -> Path:
-        """The path for an index built in this epoch; what lay there is removed."""
-        name = f"{_PREFIX}{epoch:016x}.db"
-        self._remove(lambda found: found.startswith(name))
-        return self.path / name
+    def new_path(self) -> Path:
+        """A path no index ever had."""
+        return self.path / f"{_PREFIX}{os.urandom(_GENERATION_BYTES).hex()}.db"
 
     def drop_others(self, path: Path | None) -> None:
         """Remove every index here but the one at `path`."""

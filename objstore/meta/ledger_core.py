@@ -113,8 +113,8 @@ class LedgerCore:
 
     @property
     def generation(self) -> int:
-        """A number that no earlier start had."""
-        return self._started.generation
+        """Stands for this index file; one built anew has another."""
+        return index.generation_of(self._index.path)
 
     @property
     def is_upkeep_due(self) -> bool:

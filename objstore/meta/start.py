@@ -92,8 +92,6 @@ class Started:
     identities: dict[int, str]
     """Each drive's uuid."""
     directories: list[IndexDirectory]
-    generation: int
-    """A number that no earlier start had."""
     boot_id: str
     needs_snapshot: bool = False
     """The journal behind the newest snapshot has a hole that the index does not have."""
@@ -311,7 +309,6 @@ class _Start:
             drives=self.drives,
             identities=self.identities,
             directories=self.directories,
-            generation=self.epoch,
             boot_id=self.boot_id,
         )
 
@@ -412,7 +409,7 @@ class _Start:
 
     def _restore(self, drive: DriveJournal, name: snapshot.SnapshotName, directory: IndexDirectory) -> Index:
         """A new index from a snapshot. Raises _BadSnapshot, OSError, apsw.Error."""
-        path = directory.new_path(self.epoch)
+        path = directory.new_path()
         directory.begin_use(path, self.boot_id)
         stands = snapshot.restore(drive, name, directory.descriptor, path.name)
         if stands is None:
@@ -429,7 +426,7 @@ class _Start:
         for path in self._candidate_paths():
             try:
                 directory = self._directory(path)
-                new_path = directory.new_path(self.epoch)
+                new_path = directory.new_path()
                 directory.begin_use(new_path, self.boot_id)
                 connection = index.connect(new_path, is_new=True)
                 _in_transaction(connection, self._lay_out)

@@ -59,7 +59,7 @@ class Hello:
 
     index_path: str
     generation: int
-    """The ledger's incarnation; readers opened under another one must be opened again."""
+    """Stands for that file: readers of another one must be opened again."""
 
 
 class FrameTooLong(Exception):

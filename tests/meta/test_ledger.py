@@ -32,8 +32,8 @@ from tests.support.ledger import (
 
 
 @pytest.fixture
-def roots(tmp_path: Path) -> list[Path]:
-    return make_roots(tmp_path)
+def roots(memory_path: Path) -> list[Path]:
+    return make_roots(memory_path)
 
 
 @pytest.fixture
@@ -83,9 +83,9 @@ def test_time_never_goes_back_even_through_a_restart(roots: list[Path]) -> None:
         core.close()
 
 
-def test_the_configuration_epoch_moves_on_success_only(roots: list[Path], tmp_path: Path) -> None:
-    SharedState.create(tmp_path / "state")
-    shared = SharedState(tmp_path / "state")
+def test_the_configuration_epoch_moves_on_success_only(roots: list[Path], memory_path: Path) -> None:
+    SharedState.create(memory_path / "state")
+    shared = SharedState(memory_path / "state")
     core = LedgerCore.open(settings_for(roots), shared, Words())
     core.commit([Put("a", "1")])
     assert shared.epoch == 0
@@ -232,15 +232,15 @@ def workload(roots: list[Path], fault: Fault) -> tuple[dict[str, str], dict[str,
 @pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC], ids=["EIO", "ENOSPC"])
 @pytest.mark.parametrize("lasting", [False, True], ids=["once", "for good"])
 def test_whichever_file_operation_fails_nothing_acknowledged_is_lost(
-    lasting: bool, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lasting: bool, code: int, memory_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(drive_journal, "SEGMENT_BYTES", 1024)
     monkeypatch.setattr(drive_journal, "_SMALL_RESERVE_BYTES", 1024)
     monkeypatch.setattr(upkeep, "PROBE_S", 0.0)
     monkeypatch.setattr(upkeep, "REST_S", 0.0)
     monkeypatch.setattr(upkeep, "RETRY_S", 0.0)
-    for nth in itertools.count(1, 3):
-        made = make_roots(tmp_path / str(nth))
+    for nth in itertools.count(1, 4):
+        made = make_roots(memory_path / str(nth))
         fault = Fault(made, nth, lasting=lasting, code=code)
         model, unknown = workload(made, fault)
         if fault.broken is None:
@@ -255,7 +255,7 @@ def test_whichever_file_operation_fails_nothing_acknowledged_is_lost(
         assert all(found.get(name) in (value, unknown.get(name, value)) for name, value in model.items()), nth
         assert core.status().is_writable, nth
         core.close()
-        shutil.rmtree(tmp_path / str(nth))
+        shutil.rmtree(memory_path / str(nth))
     assert nth > 150
 
 

@@ -34,9 +34,9 @@ MODEL = {f"w{number}": "x" * 100 * number for number in range(1, 6)} | {"last": 
 
 
 @pytest.fixture
-def roots(tmp_path: Path) -> list[Path]:
+def roots(memory_path: Path) -> list[Path]:
     """Six drives with some words on them, stopped in order; journal on drives 1, 2, 3."""
-    made = make_roots(tmp_path)
+    made = make_roots(memory_path)
     fill(made)
     return made
 
@@ -184,16 +184,16 @@ def test_an_index_in_use_is_kept_within_one_boot_and_thrown_away_after_it(roots:
     ]
 
 
-def test_an_older_copy_of_the_index_is_moved_on(roots: list[Path], tmp_path: Path) -> None:
-    shutil.copytree(roots[0] / "index", tmp_path / "older")
+def test_an_older_copy_of_the_index_is_moved_on(roots: list[Path], memory_path: Path) -> None:
+    shutil.copytree(roots[0] / "index", memory_path / "older")
     assert reopened(roots) == MODEL
     shutil.rmtree(roots[0] / "index")
-    shutil.copytree(tmp_path / "older", roots[0] / "index")
+    shutil.copytree(memory_path / "older", roots[0] / "index")
     assert reopened(roots) == MODEL | {"again": "works"}
 
 
-def test_an_index_of_another_history_is_rebuilt(roots: list[Path], tmp_path: Path) -> None:
-    others = make_roots(tmp_path / "other")
+def test_an_index_of_another_history_is_rebuilt(roots: list[Path], memory_path: Path) -> None:
+    others = make_roots(memory_path / "other")
     fill(others)
     core = open_words(settings_for(others))
     for number in range(20):
@@ -212,9 +212,9 @@ def test_an_index_of_another_history_is_rebuilt(roots: list[Path], tmp_path: Pat
 
 
 def test_the_index_lies_where_configured_and_moves_when_that_changes(
-    roots: list[Path], tmp_path: Path
+    roots: list[Path], memory_path: Path
 ) -> None:
-    fast = tmp_path / "fast"
+    fast = memory_path / "fast"
     core = open_words(settings_for(roots, index_directory=str(fast)))
     assert Path(core.index_path).parent == fast
     assert words_of(core) == MODEL
@@ -227,9 +227,9 @@ def test_the_index_lies_where_configured_and_moves_when_that_changes(
 
 
 def test_an_index_directory_that_cannot_be_used_is_replaced_by_a_drive(
-    roots: list[Path], tmp_path: Path
+    roots: list[Path], memory_path: Path
 ) -> None:
-    core = open_words(settings_for(roots, index_directory=str(tmp_path / "no" / "such" / "place")))
+    core = open_words(settings_for(roots, index_directory=str(memory_path / "no" / "such" / "place")))
     assert Path(core.index_path).parent == roots[0] / "index"
     core.close()
 
@@ -441,8 +441,8 @@ def test_without_any_drive_of_the_journal_nothing_starts_and_nothing_changes(roo
 # Beginning
 
 
-def test_a_new_journal_is_begun_only_on_drives_that_are_all_there_and_new(tmp_path: Path) -> None:
-    made = make_roots(tmp_path)
+def test_a_new_journal_is_begun_only_on_drives_that_are_all_there_and_new(memory_path: Path) -> None:
+    made = make_roots(memory_path)
     with pytest.raises(JournalMissing):
         open_words(settings_for(made[:5], deployment=6))
     with pytest.raises(JournalMissing):
@@ -459,8 +459,8 @@ def test_lost_rosters_beside_a_journal_are_no_new_deployment(roots: list[Path]) 
         open_words(settings_for(roots))
 
 
-def test_a_first_start_that_was_cut_short_is_done_again(tmp_path: Path) -> None:
-    made = make_roots(tmp_path)
+def test_a_first_start_that_was_cut_short_is_done_again(memory_path: Path) -> None:
+    made = make_roots(memory_path)
     cuts = 0
     for allowed in range(0, 1000, 7):
         left = itertools.chain(itertools.repeat(True, allowed), itertools.repeat(False))
@@ -599,12 +599,12 @@ def test_another_drive_at_the_same_path_is_not_taken_for_the_one_that_left(
 
 
 def test_a_drive_that_left_the_deployment_is_let_go_and_a_new_one_is_taken_in(
-    roots: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    roots: list[Path], memory_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(upkeep, "PROBE_S", 0.0)
     drives = [MetaDrive(number, str(root)) for number, root in enumerate(roots, 1)]
     core = open_words(settings_for(roots, survey=lambda: (drives, [drive.number for drive in drives])))
-    new = tmp_path / "d7"
+    new = memory_path / "d7"
     new.mkdir()
     drives[1] = MetaDrive(7, str(new))
     for _ in range(3):

@@ -206,7 +206,7 @@ class Walk:
     ("drives", "parity"), [(6, 2), (4, 1), (5, 2), (4, 2), (3, 2), (2, 1), (3, 0), (1, 0)]
 )
 def test_whatever_happens_a_ledger_that_takes_commands_holds_what_was_acknowledged(
-    drives: int, parity: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    drives: int, parity: int, memory_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(drive_journal, "SEGMENT_BYTES", 2048)
     monkeypatch.setattr(drive_journal, "_SMALL_RESERVE_BYTES", 2048)
@@ -215,7 +215,7 @@ def test_whatever_happens_a_ledger_that_takes_commands_holds_what_was_acknowledg
     monkeypatch.setattr(upkeep, "REST_S", 0.0)
     for number in range(WALKS):
         seed = f"{SEED}-{drives}-{parity}-{number}"
-        walk = Walk(tmp_path / str(number), drives, parity, random.Random(seed))
+        walk = Walk(memory_path / str(number), drives, parity, random.Random(seed))
         try:
             walk.run()
         except BaseException:

@@ -1,8 +1,8 @@
 """A ledger over words in a process of its own, to be connected to, stopped, killed and started again."""
 
 import json
-import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -27,16 +27,23 @@ class LedgerProcess:
 
     def start(self, boot_id: str = "this boot") -> "LedgerProcess":
         """Start it and wait until it answers."""
-        generation = self.shared.index_generation
         argument = json.dumps({"base": str(self.base), "boot_id": boot_id})
         command = [sys.executable, "-m", "tests.support.ledger_process", argument]
         with open(self.base / "log", "ab") as log:
             self.process = subprocess.Popen(command, stderr=log, cwd=Path(__file__).parents[2])
         deadline = time.monotonic() + START_S
-        while self.shared.index_generation == generation or not os.path.exists(self.socket_path):
+        while not self._answers():
             assert self.process.poll() is None and time.monotonic() < deadline, self.log()
             time.sleep(0.01)
         return self
+
+    def _answers(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                probe.connect(self.socket_path)
+            except OSError:
+                return False
+            return bool(probe.recv(1))
 
     def log(self) -> str:
         """What it has said."""
