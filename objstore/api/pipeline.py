@@ -390,7 +390,7 @@ async def _read_document(
     if cls is None:
         return None
     try:
-        data = await body.read(xml.MAX_DOCUMENT_BYTES if cls is bytes else xml.limit_of(cls))
+        data = await body.read(xml.limit_of(cls))
     except errors.EntityTooLarge:
         raise errors.MalformedXML from None
     announced = integrity.parse_integrity(_about_body(operation, headers))

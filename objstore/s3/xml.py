@@ -114,8 +114,8 @@ class _Document(NamedTuple):
 
 
 def limit_of(cls: type[Any]) -> int:
-    """How many bytes a document of this class may have."""
-    return _document_of(cls).limit
+    """How many bytes a document of this class may have; `bytes`: one that is not XML."""
+    return MAX_DOCUMENT_BYTES if cls is bytes else _document_of(cls).limit
 
 
 def _document_of(cls: type[Any]) -> _Document:
