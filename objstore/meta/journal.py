@@ -66,7 +66,7 @@ from objstore import clock
 from objstore.meta import drive_journal, segment
 from objstore.meta.crew import Crew
 from objstore.meta.drive_journal import DriveJournal
-from objstore.meta.interface import Unavailable
+from objstore.meta.interface import MetaDrive, Unavailable
 from objstore.meta.roster import Page, Roster
 from objstore.meta.segment import HEADER_BYTES, Point, SegmentName
 
@@ -159,11 +159,29 @@ class Journal:
         if failed.keys() & set(self.roster.members):
             self._change(self.end, [member for member in self.roster.members if member not in failed])
 
-    def welcome(self, drive: DriveJournal) -> None:
-        """A drive was opened (again): it learns the roster and may become a member. Raises OSError."""
-        drive.write_page(Page(self.roster, self._promised))
-        self.drives[drive.number] = drive
-        self.failed.pop(drive.number, None)
+    def welcome(self, found: MetaDrive, identity: str | None) -> DriveJournal | None:
+        """Open a drive (again): it learns the roster and may become a member. None where it fails.
+
+        `identity` is the uuid it had before, if it was seen before.
+        """
+        page = Page(self.roster, self._promised)
+
+        def open_and_tell() -> DriveJournal:
+            drive = DriveJournal.open(found, identity)
+            try:
+                drive.write_page(page)
+            except BaseException:
+                drive.close()
+                raise
+            return drive
+
+        opened, failed = self._crew.run({found.number: open_and_tell})
+        if found.number in failed:
+            self.failed[found.number] = (str(failed[found.number]), clock.monotonic_s())
+            return None
+        self.failed.pop(found.number, None)
+        self.drives[found.number] = opened[found.number]
+        return opened[found.number]
 
     def belong(self, deployment: Iterable[int]) -> None:
         """These drives make up the deployment now; others are let go. Raises JournalLost."""

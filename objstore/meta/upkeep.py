@@ -144,7 +144,9 @@ class Upkeep:
         journal.check_in_place()
         for found in usable:
             if found.number not in journal.drives and self._is_rested(journal, found.number, now_s):
-                self._welcome(journal, found, now_s)
+                opened = journal.welcome(found, self._started.identities.get(found.number))
+                if opened is not None:
+                    self._started.identities[found.number] = opened.identity
         journal.belong(deployment)
 
     def _survey(self) -> tuple[Sequence[MetaDrive], Sequence[int]]:
@@ -163,19 +165,6 @@ class Upkeep:
     @staticmethod
     def _is_rested(journal: Journal, number: int, now_s: float) -> bool:
         return number not in journal.failed or now_s >= journal.failed[number][1] + REST_S
-
-    def _welcome(self, journal: Journal, drive: MetaDrive, now_s: float) -> None:
-        try:
-            opened = DriveJournal.open(drive, self._started.identities.get(drive.number))
-        except OSError as exc:
-            journal.failed[drive.number] = (str(exc), now_s)
-            return
-        try:
-            journal.welcome(opened)
-            self._started.identities[drive.number] = opened.identity
-        except OSError as exc:
-            opened.close()
-            journal.failed[drive.number] = (str(exc), now_s)
 
     def _candidate(self, journal: Journal) -> MetaDrive | None:
         """A healthy drive that does not hold the journal yet, lowest number first."""
