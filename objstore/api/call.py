@@ -1,10 +1,10 @@
 """What a handler is given and what it returns: Call and Reply."""
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from objstore.iam.circumstances import Circumstances
+from objstore.iam.circumstances import NOTHING_SAID, Circumstances
 from objstore.iam.permissions import Permissions
 from objstore.model import Bucket, Identity
 
@@ -100,7 +100,7 @@ class Call:
     raw_path: str = ""
     """The request target's path as sent: what an error document calls the resource."""
     authority: Authority | None = None
-    about: Circumstances = field(default_factory=Circumstances)
+    about: Circumstances = NOTHING_SAID
     """What policies may ask about the request."""
 
     async def require(
@@ -118,7 +118,7 @@ class Call:
         NoSuchBucket.
         """
         assert self.authority is not None, "bound by the pipeline"
-        about = self.about if tags is None else replace(self.about, tags=tags)
+        about = self.about if tags is None else self.about._replace(tags=tags)
         return await self.authority.require(self.identity, action, bucket_name, key, version_id, about)
 
     def refuse_denied(self, action: str, key: str | None = None) -> None:

@@ -4,9 +4,8 @@ Nothing is worked out until a policy asks: most requests meet none.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from objstore import clock
 from objstore.iam.patterns import Lookup
@@ -22,12 +21,14 @@ _NOTHING: Final[Mapping[str, str]] = {}
 _DAY_S: Final = 24 * 60 * 60
 
 
-@dataclass(frozen=True, slots=True)
-class Circumstances:
-    """What a request says besides who asks for what. Header names are lower case."""
+class Circumstances(NamedTuple):
+    """What a request says besides who asks for what. Header names are lower case.
 
-    query: Mapping[str, str] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
+    (A tuple, as `Asked` is, because one is made for every request: a frozen dataclass takes 1 µs more.)
+    """
+
+    query: Mapping[str, str] = _NOTHING
+    headers: Mapping[str, str] = _NOTHING
     remote: str = ""
     """The address it came from."""
     is_secure: bool = False
@@ -35,8 +36,10 @@ class Circumstances:
     """The tags it would give an object, where they do not stand in the header x-amz-tagging."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+NOTHING_SAID: Final = Circumstances()
+
+
+class Asked(NamedTuple):
     """One question: may `identity` do `action` to `bucket`, or to `key` in it?"""
 
     identity: Identity
@@ -44,7 +47,7 @@ class Asked:
     bucket: Bucket | None
     key: str | None = None
     version_id: str | None = None
-    about: Circumstances = field(default_factory=Circumstances)
+    about: Circumstances = NOTHING_SAID
 
     @property
     def resource(self) -> str:

@@ -361,9 +361,9 @@ def parse_acl_headers(headers: Mapping[str, str]) -> WantedAcl | None:
     Raises InvalidArgument, InvalidRequest (both at once).
     """
     canned = headers.get("x-amz-acl")
-    given = [(permission, headers[name]) for name, permission in GRANT_HEADERS.items() if name in headers]
-    if canned is None and not given:
+    if canned is None and GRANT_HEADERS.keys().isdisjoint(headers):
         return None
+    given = [(permission, headers[name]) for name, permission in GRANT_HEADERS.items() if name in headers]
     if canned is not None and given:
         raise InvalidRequest("Specifying both Canned ACLs and Header Grants is not allowed")
     grants = [grant for permission, text in given for grant in _grants_of_header(permission, text)]

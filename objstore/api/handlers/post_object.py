@@ -1,7 +1,6 @@
 """PostObject: the upload of a browser's form."""
 
 import re
-from dataclasses import replace
 from typing import Final
 from urllib.parse import quote, urlsplit
 
@@ -41,7 +40,7 @@ async def upload(call: Call) -> Reply:
     key = check_key(fields["key"])
     tags = _tags(fields)
     call.key, call.headers = key, _as_headers(fields)
-    call.about = replace(call.about, headers={**call.about.headers, **call.headers}, tags=tags)
+    call.about = call.about._replace(headers={**call.about.headers, **call.headers}, tags=tags)
     bucket = await call.require("s3:PutObject", call.bucket_name, key)
     if tags:
         await call.require("s3:PutObjectTagging", call.bucket_name, key)
