@@ -16,7 +16,9 @@ class SqliteDatabase:
     """Commands and queries straight on a database, in memory unless a path is given. Has the schema."""
 
     def __init__(self, path: str = ":memory:") -> None:
-        self.connection = sqlite3.connect(path, isolation_level=None, cached_statements=512)
+        self.connection = sqlite3.connect(
+            path, isolation_level=None, cached_statements=512, check_same_thread=False
+        )
         self.connection.execute("PRAGMA synchronous = OFF")
         self._sequence = 0
         with self.transaction():
