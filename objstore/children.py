@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from objstore.api.server import HttpServer
     from objstore.meta.client import Metadata
 
+LEDGER_WAIT_S: Final = 5.0
+"""How long a worker that starts waits for the ledger before it takes requests."""
 REPAIR_RETRY_S: Final = 1.0
 REPAIRS_CLOSE_S: Final = 2.0
 REPAIRS_WAITING_MAX: Final = 100_000
@@ -207,6 +209,7 @@ async def _work(order: Order) -> None:
     limits = Limits(config.connections_max, config.idle_timeout_s, config.stall_timeout_s)
     server = HttpServer(door, limits, health.pages(metadata, store))
     await order.runtime.wait_prepared()
+    await metadata.wait_ready(LEDGER_WAIT_S)  # connections wait in the queue; without a ledger, health answers
     assert order.listen_descriptor is not None
     server.start(socket.socket(fileno=order.listen_descriptor), tls_context(config))
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reload_certificate, config, server)

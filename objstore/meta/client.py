@@ -96,12 +96,9 @@ class Metadata:
         Raises Unavailable when no ledger answers in time. Otherwise as `begin`.
         """
         self = cls.begin(socket_path, shared, codec=codec, limits=limits)
-        try:
-            async with asyncio.timeout(self._limits.connect_s):
-                await self._is_ready.wait()
-        except TimeoutError:
+        if not await self.wait_ready(self._limits.connect_s):
             await self.close()
-            raise Unavailable(f"no ledger answers at {socket_path}") from None
+            raise Unavailable(f"no ledger answers at {socket_path}")
         return self
 
     @classmethod
@@ -121,6 +118,13 @@ class Metadata:
         self = cls(socket_path, shared, codec, limits or ClientLimits())
         self._reconnect()
         return self
+
+    async def wait_ready(self, timeout_s: float) -> bool:
+        """Wait until a ledger has named the index; whether one has. Until then reads raise Unavailable."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._is_ready.wait()
+        return self._readers is not None
 
     async def write(self, command: Command[R]) -> R:
         """Have `command` decided and committed; its result. Durable and visible to reads on return.
@@ -150,7 +154,7 @@ class Metadata:
 
         Waits for the ledger (bounded) where an index was rebuilt. Raises Unavailable.
         """
-        if self._is_outdated():
+        if self._is_outdated() or self._readers is None:
             await self._hear_hello()
         readers = self._current_readers()
         try:
@@ -293,12 +297,12 @@ class Metadata:
         return self._readers
 
     async def _hear_hello(self) -> None:
-        try:
-            async with asyncio.timeout(self._limits.unsent_s):
-                while self._is_outdated():  # noqa: ASYNC110 - the number is in shared memory: nobody can notify
-                    await asyncio.sleep(self._limits.retry_s / 2)
-        except TimeoutError:
-            raise Unavailable("the index moved; the ledger does not say where") from None
+        """Wait (bounded) for a ledger to name the index. Raises Unavailable."""
+        deadline_s = clock.monotonic_s() + self._limits.unsent_s
+        while self._is_outdated() or self._readers is None:
+            if self._is_closed or clock.monotonic_s() >= deadline_s:
+                raise Unavailable("no ledger says where the index is")
+            await asyncio.sleep(self._limits.retry_s / 2)  # the number is in shared memory: nobody can notify
 
     def _report_damage(self) -> None:
         with suppress(Busy, Unavailable):
