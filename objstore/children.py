@@ -188,7 +188,12 @@ async def _work(order: Order) -> None:
     store = await _open_store(order, drives, repairs)
     regions = accepted_regions(config)
     services = build_services(
-        metadata, store, shared, order.number, BucketRules(regions, per_owner_max=config.buckets_max)
+        metadata,
+        store,
+        shared,
+        order.number,
+        BucketRules(regions, per_owner_max=config.buckets_max),
+        targets=[webhook.partition("=")[0] for webhook in config.webhooks],
     )
     door = S3Door(
         services,
@@ -209,7 +214,7 @@ async def _work(order: Order) -> None:
     limits = Limits(config.connections_max, config.idle_timeout_s, config.stall_timeout_s)
     server = HttpServer(door, limits, health.pages(metadata, store))
     await order.runtime.wait_prepared()
-    await metadata.wait_ready(LEDGER_WAIT_S)  # connections wait in the queue; without a ledger, health answers
+    await metadata.wait_ready(LEDGER_WAIT_S)  # meanwhile connections wait in the queue
     assert order.listen_descriptor is not None
     server.start(socket.socket(fileno=order.listen_descriptor), tls_context(config))
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reload_certificate, config, server)
