@@ -3,8 +3,7 @@
 #   docker build -t objstore .
 #   docker run -p 9000:9000 -v objstore-data:/data objstore
 #
-# Real drives: mount each one and name them all: `-v /mnt/d1:/d1 … -e OBJSTORE_DRIVES=/d1,/d2,…`; they must
-# belong to user 10001. Commands find the drives by the same variable: `docker exec … objstore user add alice`.
+# Real drives: mount each one and name them all, e.g. `-v /mnt/d1:/d1 … objstore serve /d1 /d2 …`.
 
 FROM python:3.13-slim AS build
 WORKDIR /source
@@ -19,7 +18,6 @@ RUN useradd --system --uid 10001 --user-group --no-create-home --shell /usr/sbin
     && install --directory --owner=objstore --group=objstore --mode=0700 /data
 ENV PATH=/opt/objstore/bin:$PATH \
     OBJSTORE_ADDRESS=0.0.0.0 \
-    OBJSTORE_DRIVES=/data \
     PYTHONUNBUFFERED=1
 USER objstore
 VOLUME /data
@@ -28,4 +26,4 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:9000/health/live', timeout=4)"]
 ENTRYPOINT ["objstore"]
-CMD ["serve"]
+CMD ["serve", "/data"]

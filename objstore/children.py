@@ -130,7 +130,6 @@ class RepairReports:
 
     def report(self, ref: BlobRef, reason: str) -> None:
         """Queue the blob for repair. Does not wait."""
-        metrics.DEGRADED_BLOBS.inc()
         if len(self._waiting) >= REPAIRS_WAITING_MAX:
             return
         self._waiting[ref.id] = reason
@@ -210,6 +209,7 @@ async def _work(order: Order) -> None:
         translate,
         regions=regions,
         domains=config.domains,
+        website_domains=config.website_domains,
     )
     limits = Limits(config.connections_max, config.idle_timeout_s, config.stall_timeout_s)
     server = HttpServer(door, limits, health.pages(metadata, store))
@@ -258,29 +258,24 @@ def run_ledger(order: Order) -> None:
     from objstore.meta.ledger import run_ledger as commit
 
     drives = order.open_drives()
-
-    def survey() -> tuple[list[MetaDrive], list[int]]:
-        online = [MetaDrive(drive.number, drive.path) for drive in drives if drive.session is not None]
-        return online, sorted(drives.membership.drives)
-
-    usable, belonging = survey()
-    settings = LedgerSettings(
-        drives=tuple(usable),
-        deployment=tuple(belonging),
-        survey=survey,
-        copies=order.config.erasure.parity_shards + 1,
-        socket_path=str(order.runtime.ledger_socket),
-        index_directory=str(order.config.index_directory) if order.config.index_directory else None,
-        is_new=len(usable) == len(belonging)
-        and not deployment.holds_bytes([Path(drive.path) for drive in usable]),
-    )
+    try:
+        online = [drive for drive in drives if drive.session is not None]
+        settings = LedgerSettings(
+            drives=tuple(MetaDrive(drive.number, drive.path) for drive in online),
+            deployment=tuple(sorted(drives.membership.drives)),
+            copies=order.config.erasure.parity_shards + 1,
+            socket_path=str(order.runtime.ledger_socket),
+            index_directory=str(order.config.index_directory) if order.config.index_directory else None,
+            is_new=len(online) == len(drives.membership.drives)
+            and not deployment.holds_bytes([Path(drive.path) for drive in online]),
+        )
+    finally:
+        drives.close()
     try:
         commit(settings, SharedState(order.runtime.state), on_ready=order.report_ready)
     except LedgerFailed as exc:
         _log.error("the ledger starts anew: %s", exc)
         sys.exit(1)
-    finally:
-        drives.close()
 
 
 # The jobs process

@@ -218,6 +218,11 @@ class Config(BaseSettings):
         "Domains under which a bucket is a host name, as in bucket.s3.example.org.",
         example='["s3.example.org"]',
     )
+    website_domains: Domains = _setting(
+        (),
+        "Domains under which buckets are websites, as in bucket.s3-website.example.org.",
+        example='["s3-website.example.org"]',
+    )
     buckets_max: int = _setting(10_000, "Buckets one user may own.", unit="buckets", ge=1, le=1_000_000)
 
     new_buckets: Literal["blocked", "acls"] = _setting(

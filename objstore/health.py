@@ -88,12 +88,9 @@ def pages(ledger: Ledger, store: BlobStore) -> Mapping[str, Page]:
 
 
 async def observe(store: BlobStore) -> None:
-    """Keep the gauges of drives and memory up to date. All workers say the same of drives."""
+    """Keep the gauges of the drives up to date. All workers say the same; the last one counts."""
     while True:
-        status = await store.status()
-        detail = status.detail
-        metrics.BUFFERED_BYTES.set(detail.get("budget_bytes", 0) - detail.get("budget_free_bytes", 0))
-        for drive in status.drives:
+        for drive in (await store.status()).drives:
             label = str(drive.number) if drive.number >= 0 else drive.path
             metrics.DRIVE_TOTAL_BYTES.labels(label).set(drive.total_bytes)
             metrics.DRIVE_FREE_BYTES.labels(label).set(drive.free_bytes)

@@ -65,9 +65,11 @@ DRIVE_STATE: Final = Gauge(
     multiprocess_mode="mostrecent",
 )
 DRIVE_ERRORS: Final = Counter("objstore_drive_errors", "I/O errors met on the drive.", ("drive", "operation"))
-DEGRADED_BLOBS: Final = Counter(
-    "objstore_degraded_blobs",
-    "Blobs written or read with shards missing or damaged; each was queued for repair.",
+DEGRADED_WRITES: Final = Counter(
+    "objstore_degraded_writes", "Blobs stored on fewer than all their drives; each was queued for repair."
+)
+DEGRADED_READS: Final = Counter(
+    "objstore_degraded_reads", "Reads that had to decode around a missing or damaged shard."
 )
 AT_RISK_BLOBS: Final = Gauge(
     "objstore_at_risk_blobs",

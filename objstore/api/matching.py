@@ -83,6 +83,8 @@ def match(method: str, scope: Scope, query: Mapping[str, str], headers: Containe
     MethodNotAllowed where there is one for other methods only.
     """
     rows = _ROWS.get((method, scope))
+    if method == "OPTIONS":
+        query = {}  # a preflight has the query of the request it asks about, and means none of it
     if rows is not None:
         for row in rows.by_specificity if query else rows.plain:
             if _holds(row, query, headers):

@@ -16,7 +16,9 @@ from objstore.api.handlers import (
     attributes,
     bucket_subresources,
     buckets,
+    control,
     copy,
+    cors,
     deleting,
     lifecycle,
     listing,
@@ -24,8 +26,8 @@ from objstore.api.handlers import (
     multipart,
     object_tagging,
     objects,
-    post_object,
     policy,
+    post_object,
     versioning,
 )
 from objstore.s3.documents.acceleration import AccelerateConfiguration
@@ -33,6 +35,7 @@ from objstore.s3.documents.access import AbacStatus, OwnershipControls, PublicAc
 from objstore.s3.documents.acl import AccessControlPolicy
 from objstore.s3.documents.analytics import AnalyticsConfiguration
 from objstore.s3.documents.buckets import CreateBucketConfiguration
+from objstore.s3.documents.control import TagResourceRequest
 from objstore.s3.documents.cors import CORSConfiguration
 from objstore.s3.documents.deleting import Delete
 from objstore.s3.documents.encryption import ServerSideEncryptionConfiguration
@@ -51,7 +54,8 @@ from objstore.s3.documents.versioning import VersioningConfiguration
 from objstore.s3.documents.website import WebsiteConfiguration
 
 Handler = Callable[[Call], Awaitable[Reply]]
-Scope = Literal["service", "bucket", "object"]
+Scope = Literal["service", "bucket", "object", "control"]
+"""What a request is addressed to; "control": S3 Control, which has paths of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,8 +231,13 @@ OPERATIONS: Final = (
 
     # What browsers ask before a request to another origin. Nobody signs it and no action names it: the
     # bucket's CORS rules alone decide.
-    Operation("PreflightBucket", "OPTIONS", "bucket", (), None, None, reason=LATER),
-    Operation("PreflightObject", "OPTIONS", "object", (), None, None, reason=LATER),
+    Operation("PreflightBucket", "OPTIONS", "bucket", (), None, cors.preflight),
+    Operation("PreflightObject", "OPTIONS", "object", (), None, cors.preflight),
+
+    # S3 Control, as far as Terraform asks it about buckets: /v20180820/tags/{ARN}, told by x-amz-account-id.
+    Operation("ListTagsForResource", "GET",    "control", (),           None, control.list_tags),  # the ARN names what is authorised
+    Operation("TagResource",         "POST",   "control", (),           None, control.tag, document=TagResourceRequest),  # likewise
+    Operation("UntagResource",       "DELETE", "control", ("tagKeys",), None, control.untag),  # likewise
 )
 # fmt: on
 
@@ -260,7 +269,12 @@ def as_markdown() -> str:
 
 
 def _request_line(row: Operation) -> str:
-    path = {"service": "/", "bucket": "/{bucket}", "object": "/{bucket}/{key}"}[row.scope]
+    path = {
+        "service": "/",
+        "bucket": "/{bucket}",
+        "object": "/{bucket}/{key}",
+        "control": "/v20180820/tags/{arn}",
+    }[row.scope]
     query = "&".join(row.query)
     header = f" + {row.header}" if row.header else ""
     return f"{row.method} {path}{'?' if query else ''}{query}{header}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from objstore import blocking, clock, log, metrics
-from objstore.api import authenticate, matching, render
+from objstore.api import authenticate, matching, render, website
 from objstore.api.authenticate import NOBODY, Credentials
 from objstore.api.body import ChunkedBody, PlainBody, Wire, check_framing, open_body
 from objstore.api.call import Call
@@ -20,6 +20,7 @@ from objstore.iam.permissions import Permissions
 from objstore.iam.principals import is_account
 from objstore.model import Bucket, Identity
 from objstore.s3 import checksums, errors, integrity, names, sigv4, xml
+from objstore.s3.documents import cors
 from objstore.s3.documents.acl import AccessControlPolicy
 from objstore.s3.errors import S3Error
 from objstore.s3.integrity import Integrity
@@ -27,6 +28,12 @@ from objstore.s3.integrity import Integrity
 if TYPE_CHECKING:
     from objstore.service import Services
 
+BUCKET_SCOPES: Final = frozenset({"bucket", "object"})
+"""Scopes whose requests name a bucket that must be there."""
+CONTROL_VERSION: Final = "v20180820"
+"""The first segment of S3 Control's paths; only with its x-amz-account-id is it no bucket."""
+REPEATABLE: Final = frozenset({"tagKeys"})
+"""Query parameters that may come several times."""
 PARSE_INLINE_BYTES: Final = 32 * 1024
 """Longer documents are parsed off the event loop."""
 
@@ -60,7 +67,7 @@ def new_request_id() -> str:
 class Exchange:
     """One request and its answer, as metrics and the access log tell of it."""
 
-    __slots__ = ("began_s", "code", "identity", "operation", "request", "request_id", "wire")
+    __slots__ = ("began_s", "code", "identity", "operation", "origin", "request", "request_id", "wire")
 
     def __init__(self, request: Request, wire: Wire) -> None:
         self.request = request
@@ -70,6 +77,8 @@ class Exchange:
         self.operation: Operation = matching.UNKNOWN
         self.identity: Identity = NOBODY.identity
         self.code = ""
+        self.origin: tuple[str, str] | None = None
+        """The Origin header and the name of the bucket asked, where there are such."""
 
     def finish(self, status: int, sent_bytes: int) -> None:
         """Count and log the exchange; called once, when its last byte was written or given up."""
@@ -108,9 +117,11 @@ class S3Door:
         *,
         regions: Sequence[str],
         domains: Sequence[str] = (),
+        website_domains: Sequence[str] = (),
         host_id: str = "",
     ) -> None:
         """`regions`: those accepted in signatures, the server's own first. `domains`: see `parse_target`.
+        `website_domains`: those under which a bucket is a website.
 
         `translate` is `service.failures.translate`; what it does not know is an InternalError.
         """
@@ -122,37 +133,51 @@ class S3Door:
         self.translate = translate
         self.regions = tuple(regions)
         self.domains = tuple(domains)
+        self.website_domains = tuple(website_domains)
         self.host_id = host_id or os.urandom(24).hex()
 
     async def answer(self, exchange: Exchange) -> Response:
         """The response to a request. Never raises, except when the exchange is cancelled."""
+        response = await self._answer(exchange)
+        if exchange.origin is not None and (allowed := self._cross_origin(exchange)):
+            response.headers = {**response.headers, **allowed}
+        return response
+
+    async def _answer(self, exchange: Exchange) -> Response:
         request = exchange.request
         bucket: Bucket | None = None
         about = Circumstances(remote=request.remote, is_secure=request.is_secure)
         try:
             headers = _fold(request.headers)
             check_framing(headers)
+            if self.website_domains and (site := names.bucket_in_host(headers["host"], self.website_domains)):
+                exchange.origin = (headers["origin"], site) if "origin" in headers else None
+                return await website.answer(self, exchange, headers, site)
             address = names.parse_target(request.target, headers["host"], self.domains)
-            query = names.parse_query(address.raw_query)
+            if "origin" in headers and address.bucket:
+                exchange.origin = headers["origin"], address.bucket
+            query = names.parse_query(address.raw_query, REPEATABLE)
             _adopt_presigned_headers(query, headers)
-            operation = matching.match(request.method, _scope(address), query, headers)
+            operation = matching.match(request.method, _scope(address, headers), query, headers)
             exchange.operation = operation
 
             signed = sigv4.SignedRequest(request.method, address.raw_path, address.raw_query, request.headers)
-            proof = authenticate.authenticate(
-                signed,
-                self.credentials,
-                self.regions,
-                bucket=address.bucket,
-                is_path_style=address.path_style,
-            )
+            proof = NOBODY
+            if request.method != "OPTIONS":  # a preflight has the query, not the headers, that may be signed
+                proof = authenticate.authenticate(
+                    signed,
+                    self.credentials,
+                    self.regions,
+                    bucket=address.bucket,
+                    is_path_style=address.path_style,
+                )
             exchange.identity = proof.identity
 
             if operation.handler is None:
                 raise _not_offered(operation)
             if operation.scope == "object":
                 names.check_key(address.key)
-            if operation.scope != "service" and operation.name != "CreateBucket":
+            if operation.scope in BUCKET_SCOPES and operation.name != "CreateBucket":
                 bucket = self._find_bucket(address.bucket, proof.identity)
             about = Circumstances(query, headers, request.remote, request.is_secure)
             self._authorise(operation, proof.identity, bucket, address.key, about)
@@ -228,6 +253,22 @@ class S3Door:
         names.check_bucket_name(name)
         raise errors.NoSuchBucket(BucketName=name)
 
+    def _cross_origin(self, exchange: Exchange) -> dict[str, str]:
+        """The headers that let the page read the answer; none where the bucket's CORS rules do not."""
+        request = exchange.request
+        if exchange.origin is None or request.method == "OPTIONS":
+            return {}
+        origin, name = exchange.origin
+        try:
+            bucket = self.buckets.find(name)
+            rules = None if bucket is None else self.services.subresources.find(bucket, "cors")
+        except Exception as exc:
+            if self.translate(exc) is None:
+                raise
+            return {}
+        match = None if rules is None else cors.find(rules, origin, request.method)
+        return {} if match is None else match.headers()
+
     def _authorise(
         self,
         operation: Operation,
@@ -287,9 +328,10 @@ class S3Door:
         return render.render_error(error, request.method, resource, exchange.request_id, self.host_id)
 
 
-def _scope(address: names.Address) -> Scope:
+def _scope(address: names.Address, headers: Mapping[str, str]) -> Scope:
     if address.key:
-        return "object"
+        is_control = address.bucket == CONTROL_VERSION and "x-amz-account-id" in headers
+        return "control" if is_control and address.path_style else "object"
     return "bucket" if address.bucket else "service"
 
 

@@ -8,7 +8,7 @@ Source: Amazon S3 user guide, "General purpose bucket naming rules", "Naming Ama
 
 import ipaddress
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote_to_bytes
@@ -93,7 +93,7 @@ def parse_target(raw_target: str, host: str, domains: Sequence[str] = ()) -> Add
     raw_path, _, raw_query = target.partition("?")
     if not raw_path.startswith("/") or "#" in target:
         raise InvalidURI(URI=raw_target)
-    bucket = _bucket_in_host(host, domains)
+    bucket = bucket_in_host(host, domains)
     if bucket is not None:
         return Address(bucket, decode_strictly(raw_path[1:]), raw_path, raw_query, path_style=False)
     raw_bucket, _, raw_key = raw_path[1:].partition("/")
@@ -103,10 +103,11 @@ def parse_target(raw_target: str, host: str, domains: Sequence[str] = ()) -> Add
     return Address(bucket, key, raw_path, raw_query, path_style=True)
 
 
-def parse_query(raw_query: str) -> dict[str, str]:
+def parse_query(raw_query: str, repeatable: Container[str] = ()) -> dict[str, str]:
     """The parameters of a raw query, decoded once (`+` is a space); a flag without `=` has the value ''.
 
-    Raises InvalidURI for a bad escape, InvalidArgument for a parameter given twice or too many of them.
+    The values of a `repeatable` parameter given several times are joined by commas. Raises InvalidURI for a
+    bad escape, InvalidArgument for another parameter given twice or too many of them.
     """
     parameters: dict[str, str] = {}
     for piece in raw_query.split("&") if raw_query else ():
@@ -114,11 +115,14 @@ def parse_query(raw_query: str) -> dict[str, str]:
             continue
         raw_name, _, raw_value = piece.partition("=")
         name = decode_strictly(raw_name.replace("+", " "))
-        if name in parameters:
+        value = decode_strictly(raw_value.replace("+", " "))
+        if name in parameters and name in repeatable:
+            value = f"{parameters[name]},{value}"
+        elif name in parameters:
             raise InvalidArgument(
                 "A query parameter must be given once.", ArgumentName=name, ArgumentValue=raw_value
             )
-        parameters[name] = decode_strictly(raw_value.replace("+", " "))
+        parameters[name] = value
         if len(parameters) > QUERY_PARAMETERS_MAX:
             raise InvalidArgument("The request has too many query parameters.")
     return parameters
@@ -136,7 +140,8 @@ def decode_strictly(raw: str) -> str:
         raise InvalidURI() from None
 
 
-def _bucket_in_host(host: str, domains: Sequence[str]) -> str | None:
+def bucket_in_host(host: str, domains: Sequence[str]) -> str | None:
+    """The bucket that a Host header of `bucket.domain` names; None for any other host."""
     name = host.lower().rpartition(":")[0] if _has_port(host) else host.lower()
     for domain in domains:
         if name.endswith("." + domain):

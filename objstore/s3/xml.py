@@ -50,7 +50,13 @@ T = TypeVar("T")
 
 NAMESPACE: Final = "http://s3.amazonaws.com/doc/2006-03-01/"
 ACCEPTED_NAMESPACES: Final = frozenset(
-    {"", NAMESPACE, NAMESPACE.rstrip("/"), "http://doc.s3.amazonaws.com/2006-03-01"}
+    {
+        "",
+        NAMESPACE,
+        NAMESPACE.rstrip("/"),
+        "http://doc.s3.amazonaws.com/2006-03-01",
+        "http://awss3control.amazonaws.com/doc/2018-08-20/",
+    }
 )
 XSI: Final = "http://www.w3.org/2001/XMLSchema-instance"
 DECLARATION: Final = b'<?xml version="1.0" encoding="UTF-8"?>\n'

@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 
 from objstore.meta import queries
 from objstore.meta.commands import SetSubresource
+from objstore.meta.interface import Conflict
 from objstore.model import Bucket
 from objstore.s3 import errors, xml
 from objstore.s3.documents import (
@@ -41,6 +42,8 @@ from objstore.service.facts import Facts
 
 CACHE_MAX: Final = 10_000
 """Documents remembered per process; past it the cache starts anew."""
+CHANGE_ATTEMPTS: Final = 5
+"""How often a change is made again because the document was replaced under it."""
 CONFIGURATIONS_MAX: Final = 1000
 """Configurations of one kind that are told apart by an id, per bucket."""
 CONFIGURATIONS_PAGE: Final = 100
@@ -165,6 +168,26 @@ class Subresources:
     async def set(self, bucket: Bucket, kind: str, document: bytes | None) -> None:
         """Keep these bytes, or (None) nothing, which is no error where there was nothing."""
         await self._facts.write(SetSubresource(bucket.id, kind, document))
+
+    async def change(self, bucket: Bucket, kind: str, change: Callable[[Any], Any]) -> None:
+        """Replace a document by what `change` makes of it; None stands for no document, before and after.
+
+        Tried again when someone else changes it meanwhile. Raises what `change` and the kind's check raise;
+        Refusal, MetadataError.
+        """
+        about = SUBRESOURCES[kind]
+        for attempt in range(1, CHANGE_ATTEMPTS + 1):
+            stored = self._facts.read_now(queries.subresource, bucket.id, kind)
+            document = change(None if stored is None else xml.parse(about.document, stored))
+            if document is not None and about.check is not None:
+                about.check(document, bucket)
+            data = None if document is None else xml.dumps(document)
+            try:
+                await self._facts.write(SetSubresource(bucket.id, kind, data, replaces=stored or b""))
+                return
+            except Conflict:
+                if attempt == CHANGE_ATTEMPTS:
+                    raise
 
     # One of a family
 

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import uuid4
 
-from objstore import clock, durable, metrics
+from objstore import clock, durable
 from objstore.blocking import Pool
 from objstore.storage.identity import (
     FORMING_EPOCH,
@@ -287,7 +287,6 @@ class Drive:
 
     def report_write_error(self, exc: OSError) -> None:
         """A write, sync or create failed: no space makes the drive read-only, all else faulty, at once."""
-        metrics.DRIVE_ERRORS.labels(str(self.number), "write").inc()
         if exc.errno in FULL_ERRNOS:
             self._full = f"full: {exc.strerror}"
         elif exc.errno == errno.EROFS:
@@ -298,7 +297,6 @@ class Drive:
 
     def report_read_error(self, exc: OSError) -> None:
         """A read failed for another reason than absence. Single bad sectors are borne, a series is not."""
-        metrics.DRIVE_ERRORS.labels(str(self.number), "read").inc()
         if exc.errno in _GONE_ERRNOS:
             self._wake.set()
             return

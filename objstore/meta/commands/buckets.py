@@ -10,6 +10,7 @@ from objstore.meta.interface import (
     BucketMissing,
     BucketNotEmpty,
     BucketStateInvalid,
+    Conflict,
     Database,
     TooManyBuckets,
 )
@@ -149,15 +150,22 @@ def _update(db: Database, bucket_id: int, column: str, value: int) -> Bucket:
 class SetSubresource:
     """Replace one piece of a bucket's configuration, or remove it (`document` None; absent is fine).
 
-    Raises BucketMissing.
+    Raises BucketMissing, Conflict.
     """
 
     bucket_id: int
     kind: str
     document: bytes | None
+    replaces: bytes | None = None
+    """What must be there now, so that a change made meanwhile is not undone, else Conflict. None: anything;
+    empty: nothing."""
     advances_epoch: ClassVar[bool] = True
 
     def apply(self, db: Database, now_ms: int) -> None:
+        if self.replaces is not None:
+            there = queries.subresource(db, self.bucket_id, self.kind)
+            if there != (self.replaces or None):
+                raise Conflict(f"{self.kind} of bucket {self.bucket_id} has changed")
         if db.one("SELECT 1 FROM buckets WHERE id = ?", (self.bucket_id,)) is None:
             raise BucketMissing()
         if self.document is None:
