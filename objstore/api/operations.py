@@ -80,6 +80,8 @@ class Operation:
     """The XML document read from the body before the handler runs; `bytes`: the body as it is."""
     is_document_optional: bool = False
     checksums_are_of_object: bool = False
+    is_judged_by_tags: bool = False
+    """The tags of its document take part in the decision, so that it is read before."""
     """x-amz-checksum-* speaks of the object that results, not of this request's body."""
     stores_body: bool = False
     """The body is bytes to store, so that its absence must be said by a length of zero (else 411)."""
@@ -144,7 +146,7 @@ OPERATIONS: Final = (
     Operation("GetObjectAcl",         "GET",    "object", ("acl",),        "s3:GetObjectAcl",        acl.get_of_object, version_action="s3:GetObjectVersionAcl"),
     Operation("PutObjectAcl",         "PUT",    "object", ("acl",),        "s3:PutObjectAcl",        acl.put_of_object, document=AccessControlPolicy, is_document_optional=True, version_action="s3:PutObjectVersionAcl", event="s3:ObjectAcl:Put"),
     Operation("GetObjectTagging",     "GET",    "object", ("tagging",),    "s3:GetObjectTagging",    object_tagging.get, version_action="s3:GetObjectVersionTagging"),
-    Operation("PutObjectTagging",     "PUT",    "object", ("tagging",),    "s3:PutObjectTagging",    object_tagging.put, document=Tagging, version_action="s3:PutObjectVersionTagging", event="s3:ObjectTagging:Put"),
+    Operation("PutObjectTagging",     "PUT",    "object", ("tagging",),    "s3:PutObjectTagging",    object_tagging.put, document=Tagging, is_judged_by_tags=True, version_action="s3:PutObjectVersionTagging", event="s3:ObjectTagging:Put"),
     Operation("DeleteObjectTagging",  "DELETE", "object", ("tagging",),    "s3:DeleteObjectTagging", object_tagging.delete, version_action="s3:DeleteObjectVersionTagging", event="s3:ObjectTagging:Delete"),
     Operation("GetObjectRetention",   "GET",    "object", ("retention",),  "s3:GetObjectRetention",  locking.get_retention),
     Operation("PutObjectRetention",   "PUT",    "object", ("retention",),  "s3:PutObjectRetention",  locking.put_retention, document=Retention),

@@ -180,9 +180,14 @@ class S3Door:
             if operation.scope in BUCKET_SCOPES and operation.name != "CreateBucket":
                 bucket = self._find_bucket(address.bucket, proof.identity)
             about = Circumstances(query, headers, request.remote, request.is_secure)
-            self._authorise(operation, proof.identity, bucket, address.key, about)
+            if not operation.is_judged_by_tags:
+                self._authorise(operation, proof.identity, bucket, address.key, about)
 
             body = open_body(exchange.wire, operation, proof, headers)
+            document = await _read_document(operation, body, headers)
+            if operation.is_judged_by_tags:
+                about = about._replace(tags={tag.key: tag.value for tag in document.tags})
+                self._authorise(operation, proof.identity, bucket, address.key, about)
             call = Call(
                 operation=operation,
                 request_id=exchange.request_id,
@@ -195,7 +200,7 @@ class S3Door:
                 query=query,
                 headers=headers,
                 body=body,
-                document=await _read_document(operation, body, headers),
+                document=document,
                 bucket=bucket,
                 remote=request.remote,
                 is_secure=request.is_secure,

@@ -136,6 +136,28 @@ def test_a_condition_may_ask_for_the_tags_an_object_would_get(s3, shared, other)
         assert refused(other.put_object, Bucket=shared, Key="new", Body=b"", Tagging=tagging) == DENIED
 
 
+def test_a_condition_may_ask_for_the_tags_an_object_is_to_have_instead(s3, shared, other):
+    condition = {
+        "StringEquals": {"s3:RequestObjectTag/security": "public"},
+        "ForAllValues:StringEquals": {"s3:RequestObjectTagKeys": ["security", "team"]},
+    }
+    s3.put_bucket_policy(
+        Bucket=shared, Policy=policy(statement(shared, "s3:PutObjectTagging", Condition=condition))
+    )
+
+    def tag(**tags):
+        pairs = [{"Key": name, "Value": value} for name, value in tags.items()]
+        other.put_object_tagging(Bucket=shared, Key="key", Tagging={"TagSet": pairs})
+
+    tag(security="public")
+    tag(security="public", team="a")
+    assert refused(tag, security="private") == DENIED
+    assert refused(tag, security="public", owner="a") == DENIED
+    assert refused(tag) == DENIED
+    tags = s3.get_object_tagging(Bucket=shared, Key="key")["TagSet"]
+    assert {tag["Key"] for tag in tags} == {"security", "team"}
+
+
 def test_uploads_may_be_held_to_headers(s3, shared, other):
     deny = {
         **statement(shared, "s3:PutObject", Resource=f"arn:aws:s3:::{shared}/*"),
