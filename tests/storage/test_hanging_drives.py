@@ -12,7 +12,7 @@ import pytest
 from objstore import durable
 from objstore.erasure import frame
 from objstore.model import BlobRef
-from objstore.storage import drive, locator, writing
+from objstore.storage import drive, erasure_store, locator, writing
 from objstore.storage.interface import DriveState, Health
 from objstore.storage.locator import NO_DRIVE, Files
 from tests.storage.support import CHUNK_BYTES, directories, drives_in, open_store, pieces, read, seeded
@@ -47,6 +47,7 @@ def test_a_put_leaves_a_hanging_drive_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, operation: str
 ) -> None:
     monkeypatch.setattr(writing, "STRAGGLER_S", 0.3)
+    monkeypatch.setattr(erasure_store, "TICK_S", 0.02)
     paths = directories(tmp_path)
 
     async def test() -> None:
@@ -57,8 +58,9 @@ def test_a_put_leaves_a_hanging_drive_behind(
             number = drives.drives[2].number
             stored: list[tuple[BlobRef, bytes]] = []
             with Hanging(paths[2], {operation}).active() as hanging:
-                # Which drives a small blob goes to is up to its id: go on until one goes to that drive.
+                # Small blobs of one tick share their drives: go on until it is that drive's turn.
                 while len(stored) < 4 or (hanging.met == 0 and len(stored) < 200):
+                    await asyncio.sleep(0.03)
                     body = random.randbytes(size)
                     began = time.monotonic()
                     ref = await store.put(pieces(body), size)
