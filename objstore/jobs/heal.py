@@ -12,6 +12,7 @@ import asyncio
 import logging
 from collections.abc import Iterable
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 from objstore import clock, metrics
 from objstore.jobs import walk
@@ -58,6 +59,8 @@ class Mender:
         self._store = store
         self._gate = asyncio.Semaphore(PARALLEL)
         self._large = asyncio.Lock()
+        self._turns: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
+        """Of blobs being mended: two who mend one blob put its shards under the same names."""
 
     async def mend(self, ref: BlobRef) -> Verification:
         """Verify and repair the blob, and have the metadata name where it lies afterwards.
@@ -72,6 +75,13 @@ class Mender:
                 return await self._mend(ref)
 
     async def _mend(self, ref: BlobRef) -> Verification:
+        async with self._turns.setdefault(ref.id, asyncio.Lock()):
+            known = (await self._metadata.read(queries.blobs_lying, [ref.id])).get(ref.id)
+            if known is None or known.locator != ref.locator:
+                raise Conflict(f"blob {ref.id.hex()} was moved or let go of before its turn came")
+            return await self._mend_alone(ref)
+
+    async def _mend_alone(self, ref: BlobRef) -> Verification:
         verification = await self._store.verify(ref, repair=True)
         if verification.ref.locator != ref.locator:
             await move(self._metadata, self._store, ref, verification.ref)

@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 
+from objstore.meta import queries
 from objstore.meta.client import Metadata
 from objstore.meta.commands import MoveBlob
 from objstore.meta.interface import Conflict
@@ -19,7 +20,9 @@ async def move(metadata: Metadata, store: BlobStore, old: BlobRef, new: BlobRef)
     try:
         await metadata.write(MoveBlob(old.id, old.locator, new.locator))
     except Conflict:
-        await _prune(store, new, keep=old)
+        # Who moved it meanwhile may have chosen some of the same places: what counts is where it lies now.
+        now = (await metadata.read(queries.blobs_lying, [old.id])).get(old.id)
+        await _prune(store, new, keep=now or old)
         raise
     await _prune(store, old, keep=new)
 

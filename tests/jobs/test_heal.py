@@ -10,11 +10,12 @@ from objstore import clock
 from objstore.jobs import walk
 from objstore.jobs.heal import UNNAMED_S, Heal, Mender, RepairQueue
 from objstore.jobs.job import JobSettings
+from objstore.jobs.moving import move
 from objstore.meta import queries
 from objstore.meta.commands import QueueRepair
-from objstore.meta.interface import Unavailable
+from objstore.meta.interface import Conflict, Unavailable
 from objstore.model import BlobRef
-from objstore.storage.interface import BlobCorrupt, DriveState, StoreUnavailable
+from objstore.storage.interface import BlobCorrupt, DriveState, StoreUnavailable, Verification
 from tests.jobs.fakes import QUICK, START_MS, FakeStore, LocalMetadata, at_full_speed
 
 Advance = Callable[[int], None]
@@ -90,6 +91,34 @@ def test_a_blob_written_without_a_drive_is_completed_on_a_spare_one_and_the_meta
     scene.repair()
     assert scene.now(ref).locator != ref.locator
     assert scene.good([ref]) == [6] and scene.queued == 0
+
+
+def test_two_who_mend_one_blob_at_a_time_leave_all_its_shards(advance: Advance) -> None:
+    """The repair queue and a heal walk: the one that comes second must not undo what the first committed."""
+    scene = Scene(drives=7)
+    (ref,) = scene.stored(without=(5,))
+    mender = Mender(scene.metadata.metadata, scene.store)
+
+    async def both() -> list[object]:
+        return await asyncio.gather(mender.mend(ref), mender.mend(ref), return_exceptions=True)
+
+    first, second = asyncio.run(both())
+    assert isinstance(first, Verification) and isinstance(second, Conflict)
+    assert scene.good([ref]) == [6]
+
+
+def test_a_move_that_came_too_late_takes_nothing_away_that_the_blob_now_has(advance: Advance) -> None:
+    scene = Scene(drives=7)
+    (ref,) = scene.stored(without=(5,))
+
+    async def late() -> None:
+        mended = (await scene.store.verify(ref, repair=True)).ref
+        await move(scene.metadata.metadata, scene.store, ref, mended)
+        with pytest.raises(Conflict):
+            await move(scene.metadata.metadata, scene.store, ref, mended)
+
+    asyncio.run(late())
+    assert scene.good([ref]) == [6]
 
 
 def test_what_cannot_be_repaired_waits_longer_each_time_and_blocks_nothing(advance: Advance) -> None:
