@@ -344,8 +344,7 @@ def test_a_dead_child_is_replaced_at_once_and_nothing_acknowledged_is_lost(tmp_p
         eventually(
             lambda: all(len(pids) == (2 if r == "worker" else 1) for r, pids in server.children().items())
         )
-    _, page = get(server, "/metrics")
-    assert b'objstore_process_restarts_total{role="worker"} 2.0' in page
+    eventually(lambda: b'objstore_process_restarts_total{role="worker"} 2.0' in get(server, "/metrics")[1])
     assert server.stop() == 0
 
 
