@@ -105,7 +105,10 @@ def test_grants_of_a_new_bucket_hold(s3, other, other_id, bucket_name):
         ({"GrantRead": 'id="a"', "ACL": "private"}, (400, "InvalidRequest")),
         ({"ACL": "public-read"}, (400, "InvalidBucketAclWithObjectOwnership")),
         ({"ACL": "bucket-owner-read"}, (400, "InvalidArgument")),
-        ({"CreateBucketConfiguration": {"Tags": [{"Key": "a", "Value": "b"}]}}, (501, "NotImplemented")),
+        (
+            {"CreateBucketConfiguration": {"Tags": [{"Key": "aws:a", "Value": "b"}]}},
+            (400, "InvalidTag"),
+        ),
         (
             {"CreateBucketConfiguration": {"Bucket": {"Type": "Directory"}}},
             (501, "NotImplemented"),
@@ -130,3 +133,9 @@ def test_a_name_is_free_again_after_its_bucket_was_deleted(s3, other, bucket):
     other.create_bucket(Bucket=bucket)
     assert bucket in [entry["Name"] for entry in other.list_buckets()["Buckets"]]
     other.delete_bucket(Bucket=bucket)
+
+
+def test_a_bucket_can_be_made_with_tags(s3, bucket_name):
+    tags = [{"Key": "a", "Value": "b"}]
+    s3.create_bucket(Bucket=bucket_name, CreateBucketConfiguration={"Tags": tags})
+    assert s3.get_bucket_tagging(Bucket=bucket_name)["TagSet"] == tags

@@ -120,3 +120,9 @@ def test_what_an_object_brings_itself_goes_before_the_default(s3, lockable):
     s3.put_object(Bucket=lockable, Key="held", Body=b"", ObjectLockLegalHoldStatus="ON")
     head = s3.head_object(Bucket=lockable, Key="held")
     assert (head["ObjectLockMode"], head["ObjectLockLegalHoldStatus"]) == ("COMPLIANCE", "ON")
+
+
+def test_what_will_be_locked_must_come_with_a_digest(s3, lockable):
+    configure(s3, lockable, configuration("GOVERNANCE", Days=1))
+    answer = send(s3, "PUT", lockable, "key", body=b"x")
+    assert (answer.status, answer.code) == (400, "InvalidRequest")

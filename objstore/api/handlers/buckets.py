@@ -7,8 +7,9 @@ from objstore.api.call import Call, Reply
 from objstore.api.handlers.acl import owner
 from objstore.api.handlers.objects import bucket_of
 from objstore.iam.permissions import WantedAcl, parse_acl_headers
-from objstore.s3 import errors, tokens
+from objstore.s3 import errors, tokens, xml
 from objstore.s3.documents import buckets as documents
+from objstore.s3.documents.tagging import Tagging, check_bucket_tags
 from objstore.s3.errors import InvalidArgument
 from objstore.s3.object_headers import CANNED_ACLS
 from objstore.service.buckets import US_EAST_1
@@ -56,10 +57,12 @@ async def create(call: Call) -> Reply:
         location = wanted.location_constraint
         if wanted.location is not None or wanted.bucket is not None:
             raise errors.NotImplemented("This server has no directory buckets.")
-        if wanted.tags:
-            raise errors.NotImplemented("Tags given while a bucket is created are not supported.")
     ownership = _ownership(call)
     subresources = await call.permissions.for_new_bucket(call.identity.user_id, ownership, _acl(call.headers))
+    if wanted is not None and wanted.tags:
+        tagging = Tagging(tags=wanted.tags)
+        check_bucket_tags(tagging)
+        subresources = {**subresources, "tagging": xml.dumps(tagging)}
     if call.headers.get("x-amz-bucket-namespace", "global") != "global":
         raise errors.NotImplemented(Header="x-amz-bucket-namespace")
     bucket = await call.services.buckets.create(

@@ -37,7 +37,7 @@ def tags_of(wanted: Tagging, limit: int = TAGS_MAX) -> dict[str, str]:
     return tags
 
 
-def check_bucket_tags(wanted: Tagging, bucket: Bucket) -> None:
+def check_bucket_tags(wanted: Tagging, bucket: Bucket | None = None) -> None:
     """Raise InvalidTag, TooManyTags unless a bucket may have these tags."""
     if len(wanted.tags) > BUCKET_TAGS_MAX:
         raise TooManyTags(f"Bucket tag count cannot be greater than {BUCKET_TAGS_MAX}")
