@@ -21,6 +21,9 @@ OUR_OWN = {
     "ListTagsForResource",
     "TagResource",
     "UntagResource",
+    "GetAccountPublicAccessBlock",
+    "PutAccountPublicAccessBlock",
+    "DeleteAccountPublicAccessBlock",
 }
 """Rows for what botocore's model of S3 does not know."""
 

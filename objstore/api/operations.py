@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 
 from objstore.api.call import Call, Reply
 from objstore.api.handlers import (
+    account,
     acl,
     attributes,
     bucket_subresources,
@@ -54,8 +55,8 @@ from objstore.s3.documents.versioning import VersioningConfiguration
 from objstore.s3.documents.website import WebsiteConfiguration
 
 Handler = Callable[[Call], Awaitable[Reply]]
-Scope = Literal["service", "bucket", "object", "control"]
-"""What a request is addressed to; "control": S3 Control, which has paths of its own."""
+Scope = Literal["service", "bucket", "object", "control", "account"]
+"""What a request is addressed to; "control" and "account": S3 Control, which has paths of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +241,10 @@ OPERATIONS: Final = (
     Operation("ListTagsForResource", "GET",    "control", (),           None, control.list_tags),  # the ARN names what is authorised
     Operation("TagResource",         "POST",   "control", (),           None, control.tag, document=TagResourceRequest),  # likewise
     Operation("UntagResource",       "DELETE", "control", ("tagKeys",), None, control.untag),  # likewise
+    # S3 Control calls these Get-, Put- and DeletePublicAccessBlock.
+    Operation("GetAccountPublicAccessBlock",    "GET",    "account", (), "s3:GetAccountPublicAccessBlock", account.get_public_access_block),
+    Operation("PutAccountPublicAccessBlock",    "PUT",    "account", (), "s3:PutAccountPublicAccessBlock", account.put_public_access_block, document=PublicAccessBlockConfiguration),
+    Operation("DeleteAccountPublicAccessBlock", "DELETE", "account", (), "s3:PutAccountPublicAccessBlock", account.delete_public_access_block),
 )
 # fmt: on
 
@@ -276,6 +281,7 @@ def _request_line(row: Operation) -> str:
         "bucket": "/{bucket}",
         "object": "/{bucket}/{key}",
         "control": "/v20180820/tags/{arn}",
+        "account": "/v20180820/configuration/publicAccessBlock",
     }[row.scope]
     query = "&".join(row.query)
     header = f" + {row.header}" if row.header else ""

@@ -32,6 +32,8 @@ BUCKET_SCOPES: Final = frozenset({"bucket", "object"})
 """Scopes whose requests name a bucket that must be there."""
 CONTROL_VERSION: Final = "v20180820"
 """The first segment of S3 Control's paths; only with its x-amz-account-id is it no bucket."""
+ACCOUNT_BLOCK_PATH: Final = "configuration/publicAccessBlock"
+"""The rest of the path, where it is about public access to an account's buckets."""
 REPEATABLE: Final = frozenset({"tagKeys"})
 """Query parameters that may come several times."""
 PARSE_INLINE_BYTES: Final = 32 * 1024
@@ -336,7 +338,9 @@ class S3Door:
 def _scope(address: names.Address, headers: Mapping[str, str]) -> Scope:
     if address.key:
         is_control = address.bucket == CONTROL_VERSION and "x-amz-account-id" in headers
-        return "control" if is_control and address.path_style else "object"
+        if is_control and address.path_style:
+            return "account" if address.key == ACCOUNT_BLOCK_PATH else "control"
+        return "object"
     return "bucket" if address.bucket else "service"
 
 
