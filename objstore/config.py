@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -102,12 +103,31 @@ def _domain(value: str) -> str:
     return value
 
 
+def _webhook(value: str) -> str:
+    match = re.fullmatch(r"([A-Za-z0-9_-]{1,64})=(.*)", value)
+    if match is None:
+        raise ValueError("must be name=URL, the name of up to 64 letters, digits, hyphens and underscores")
+    try:
+        url = urlsplit(match[2])
+        is_url = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:
+        is_url = False
+    if not is_url:
+        raise ValueError("the URL must be http:// or https:// with a host")
+    return value
+
+
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 Paths = Annotated[tuple[AbsolutePath, ...], NoDecode, BeforeValidator(_several)]
 ErasureField = Annotated[Erasure, NoDecode, BeforeValidator(Erasure.parse), PlainSerializer(str)]
 Region = Annotated[str, AfterValidator(_region)]
 Regions = Annotated[tuple[Region, ...], NoDecode, BeforeValidator(_several)]
 Domains = Annotated[tuple[Annotated[str, AfterValidator(_domain)], ...], NoDecode, BeforeValidator(_several)]
+
+
+Webhooks = Annotated[
+    tuple[Annotated[str, AfterValidator(_webhook)], ...], NoDecode, BeforeValidator(_several)
+]
 
 
 def _setting(default: Any, sentence: str, *, unit: str = "", example: str = "", **limits: Any) -> Any:
@@ -262,6 +282,15 @@ class Config(BaseSettings):
     )
     scrub_cycle_days: float = _setting(
         14.0, "Every stored byte is read and verified once in this time; 0: never.", unit="days", ge=0
+    )
+    webhooks: Webhooks = _setting(
+        (),
+        "Where bucket notifications can go, each as name=URL; a client names one as "
+        "arn:aws:sqs:REGION:000000000000:NAME.",
+        example='["audit=https://events.example.org/s3"]',
+    )
+    events_retry_hours: float = _setting(
+        24.0, "An event that its target does not take is given up after this long.", unit="hours", gt=0
     )
     lifecycle_debug_day_s: float = _setting(
         0.0,

@@ -152,6 +152,14 @@ ORPHANS_HELD: Final = Gauge(
     "Orphans not deleted because there are more than may be deleted without an operator.",
     multiprocess_mode="mostrecent",
 )
+EVENTS_SENT: Final = Counter(
+    "objstore_events",
+    "Events sent to targets, by outcome: delivered, failed (sent again later), dead.",
+    ("outcome",),
+)
+EVENTS_WAITING: Final = Gauge(
+    "objstore_events_waiting", "Events that targets are still to be told of.", multiprocess_mode="mostrecent"
+)
 LIFECYCLE_ACTIONS: Final = Counter(
     "objstore_lifecycle_actions",
     "What lifecycle rules had run out for, by action, and what came of it (done, locked, changed).",

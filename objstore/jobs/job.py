@@ -43,6 +43,9 @@ class JobSettings:
     """From the start of the server to the first scan."""
     lifecycle_day_s: float = 0.0
     """How long a day of lifecycle rules is; 0: a day."""
+    webhooks: tuple[str, ...] = ()
+    """Where events can go, each as name=url."""
+    events_retry_s: float = 86_400.0
     busy_share: float = 0.25
     """The part of the time that heavy jobs work while clients keep the machine busy: the floor."""
 
@@ -54,6 +57,8 @@ class JobSettings:
             orphan_grace_s=config.orphan_grace_s,
             scrub_cycle_s=config.scrub_cycle_days * 86400.0,
             lifecycle_day_s=config.lifecycle_debug_day_s,
+            webhooks=config.webhooks,
+            events_retry_s=config.events_retry_hours * 3600.0,
         )
 
 

@@ -18,19 +18,22 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from objstore import clock, metrics
+from objstore.events.records import RULES, Origin, notices
 from objstore.jobs import walk
 from objstore.jobs.job import JobSettings, Pace, all_of
-from objstore.meta import queries
+from objstore.meta import commands, queries
 from objstore.meta.client import Metadata
-from objstore.meta.commands import ExpireUpload, ExpireVersion
+from objstore.meta.commands import Announced, Deleted, ExpireUpload, ExpireVersion
+from objstore.meta.commands.events import NOTIFICATION
 from objstore.meta.commands.lifecycle import LIFECYCLE, digest_of
-from objstore.meta.interface import Conflict, Locked
+from objstore.meta.interface import Command, Conflict, Locked
 from objstore.model import Bucket, ObjectVersion, Upload
 from objstore.s3 import tokens, xml
 from objstore.s3.documents.lifecycle import DAY_MS, LifecycleConfiguration, LifecycleRule
+from objstore.s3.documents.notification import NotificationConfiguration
 from objstore.s3.expiry import (
     LATEST,
     Action,
@@ -42,6 +45,9 @@ from objstore.s3.expiry import (
     judge_upload,
     prefixes,
 )
+
+_EVENTS: Final = ("s3:LifecycleExpiration:Delete", "s3:LifecycleExpiration:DeleteMarkerCreated")
+_ORIGIN: Final = Origin(_EVENTS[0], RULES, RULES, "", "")
 
 log = logging.getLogger(__name__)
 
@@ -253,6 +259,8 @@ class Lifecycle:
         self._seen_s = clock.monotonic_s()
         self._saved_s = float("-inf")
         self._has_more = False
+        self._told: dict[int, NotificationConfiguration] = {}
+        """Who is told of what happens in the bucket that is walked, if anybody is."""
         self._outcomes: Counter[str] = Counter()
 
     async def run(self) -> float:
@@ -311,6 +319,8 @@ class Lifecycle:
             if bucket.name > resume["bucket"]:
                 resume = dict.fromkeys(resume, "")
             book = rulebook(bucket, document, now_ms, self._calendar)
+            told = await self._metadata.read(queries.subresource, bucket.id, NOTIFICATION)
+            self._told = {} if told is None else {bucket.id: xml.parse(NotificationConfiguration, told)}
             for phase, rules, walk_due in (
                 ("1 versions", book.expires, due_versions),
                 ("2 uploads", book.aborts, due_uploads),
@@ -381,14 +391,27 @@ class Lifecycle:
             successor=due.successor,
             newer_kept=due.verdict.newer_kept,
             new_version_id=tokens.new_version_id(),
+            is_marker=due.version.is_delete_marker,
         )
         try:
-            deleted = await self._metadata.write(command)
+            deleted = await self._metadata.write(await self._announced(due, command))
         except Locked:
             return "locked"
         except Conflict:
             return "changed"
         return "changed" if deleted is None else "done"
+
+    async def _announced(self, due: Due, command: ExpireVersion) -> Command[Deleted | None]:
+        """The command, with word of it to those who want to be told of what rules delete."""
+        document = self._told.get(due.bucket.id)
+        if document is None:
+            return command
+        wanted = notices(document, due.bucket, due.key, _EVENTS, _ORIGIN)
+        if not wanted:
+            return command
+        return cast(
+            Command[Deleted | None], Announced(due.bucket.id, due.key, commands.encode(command), wanted)
+        )
 
 
 def _is_locked(due: Due) -> bool:

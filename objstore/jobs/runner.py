@@ -13,6 +13,7 @@ from typing import Final, cast
 
 from objstore import clock, metrics
 from objstore.jobs.compaction import Compaction
+from objstore.jobs.delivery import Delivery
 from objstore.jobs.garbage import Garbage
 from objstore.jobs.heal import Heal, Mender, RepairQueue
 from objstore.jobs.job import Job, JobSettings, Pace
@@ -40,6 +41,7 @@ async def run_jobs(
     pace = Pace(settings.busy_share)
     mender = Mender(metadata, store)
     heal = Heal(metadata, store, mender, settings, pace)
+    delivery = Delivery(metadata, settings)
     jobs: list[Job] = [
         LockClock(metadata),
         Garbage(metadata, store, shared, settings),
@@ -48,11 +50,15 @@ async def run_jobs(
         Scrub(metadata, store, settings, pace),
         Orphans(metadata, store, shared, settings, pace),
         Lifecycle(metadata, settings, pace),
+        delivery,
         Report(metadata, heal),
     ]
     if hasattr(store, "move_from_pack"):  # a store without packs has nothing to compact
         jobs.append(Compaction(metadata, cast(Compactable, store), shared, settings, pace))
-    await run_until(jobs, stop)
+    try:
+        await run_until(jobs, stop)
+    finally:
+        await delivery.close()
 
 
 class Report:
@@ -70,6 +76,7 @@ class Report:
         metrics.REPAIR_QUEUE.set(counts.repairs)
         metrics.GARBAGE_QUEUE.set(counts.garbage)
         metrics.GARBAGE_BYTES.set(counts.garbage_bytes)
+        metrics.EVENTS_WAITING.set(await self._metadata.read(queries.events_waiting))
         metrics.AT_RISK_BLOBS.set(max(counts.repairs, self._heal.at_risk))
         return REPORT_EVERY_S
 

@@ -36,6 +36,7 @@ from objstore.model import AccessKey, BlobRef, Bucket, ObjectVersion, Part, Uplo
 
 __all__ = [
     "Counts",
+    "Event",
     "ObjectPage",
     "PartPage",
     "Repair",
@@ -54,6 +55,9 @@ __all__ = [
     "counts",
     "current",
     "dropped_uploads",
+    "event_targets",
+    "events_for",
+    "events_waiting",
     "garbage_after",
     "garbage_before",
     "keys_of",
@@ -336,6 +340,54 @@ def repairs_due(db: Database, ms: int, limit: int = 1000) -> list[Repair]:
         )
         for blob_id, reason, queued_ms, attempts, size, locator in rows
     ]
+
+
+# Events
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event that a target is to be told of. `about` is what the request knew, in JSON."""
+
+    sequence: int
+    target: str
+    bucket_id: int
+    key: str
+    event: str
+    about: bytes
+    version_id: str | None
+    size: int | None
+    etag: str | None
+    time_ms: int
+
+
+def event_targets(db: Database) -> list[str]:
+    """The targets that events wait for: an index seek each."""
+    found: list[str] = []
+    while row := db.one(
+        "SELECT target FROM outbox WHERE target > ? ORDER BY target LIMIT 1", (found[-1] if found else "",)
+    ):
+        found.append(row[0])
+    return found
+
+
+def events_for(db: Database, target: str, limit: int = 100) -> list[Event]:
+    """The oldest events that wait for a target, in the order they happened."""
+    rows = db.rows(
+        "SELECT sequence, target, bucket_id, key, event, about, version_id, size, etag, time_ms FROM outbox "
+        "WHERE target = ? ORDER BY sequence LIMIT ?",
+        (target, limit),
+    )
+    return [
+        Event(sequence, name, bucket_id, key.decode(), *rest)
+        for sequence, name, bucket_id, key, *rest in rows
+    ]
+
+
+def events_waiting(db: Database) -> int:
+    """How many events wait: a scan of the outbox."""
+    row = db.one("SELECT COUNT(*) FROM outbox")
+    return 0 if row is None else int(row[0])
 
 
 # Users, keys, state

@@ -138,6 +138,22 @@ CREATE TABLE repairs (
 ) WITHOUT ROWID;
 CREATE INDEX repairs_by_due ON repairs (due_ms, blob_id);
 
+-- Events to be told to targets, written with the change that they tell of; gone when they are delivered.
+-- about: what the request knew (JSON), version_id to time_ms: what came of it.
+CREATE TABLE outbox (
+    sequence BIGINT NOT NULL PRIMARY KEY,
+    target TEXT NOT NULL,
+    bucket_id BIGINT NOT NULL,
+    key BLOB NOT NULL,
+    event TEXT NOT NULL,
+    about BLOB NOT NULL,
+    version_id TEXT,
+    size BIGINT,
+    etag TEXT,
+    time_ms BIGINT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX outbox_by_target ON outbox (target, sequence);
+
 CREATE TABLE users (
     id TEXT NOT NULL PRIMARY KEY,
     name TEXT NOT NULL,

@@ -1,5 +1,6 @@
 """What S3 operations mean: no HTTP, no XML, no SQL."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from objstore.service.buckets import BucketRules, Buckets
@@ -9,6 +10,7 @@ from objstore.service.facts import Facts
 from objstore.service.listing import Listings
 from objstore.service.locks import Locks
 from objstore.service.multipart import Uploads
+from objstore.service.notifications import Notifications
 from objstore.service.objects import Objects
 from objstore.service.reader import Reader, ReadsUnderWay
 from objstore.service.subresources import Subresources
@@ -29,6 +31,7 @@ class Services:
     uploads: Uploads
     subresources: Subresources
     locks: Locks
+    notifications: Notifications
     _writer: Writer
 
     async def drain(self) -> None:
@@ -42,20 +45,26 @@ def build_services(
     shared: SharedState,
     worker: int,
     rules: BucketRules,
+    targets: Collection[str] = (),
 ) -> Services:
-    """The services of one worker (0-based number `worker`) over its metadata and blob store."""
+    """The services of one worker (0-based number `worker`) over its metadata and blob store.
+
+    `targets` are the names of those that events can go to.
+    """
     writer = Writer(facts, store)
     reader = Reader(facts, store, ReadsUnderWay(shared, worker))
-    objects = Objects(facts, writer, reader)
     subresources = Subresources(facts, shared)
+    notifications = Notifications(facts, subresources, targets)
+    objects = Objects(facts, writer, reader, notifications)
     return Services(
         buckets=Buckets(facts, shared, rules),
         listings=Listings(facts),
         objects=objects,
         deletions=Deletions(objects),
-        copies=Copies(facts, writer, reader, objects),
-        uploads=Uploads(facts, writer),
+        copies=Copies(facts, writer, reader, objects, notifications),
+        uploads=Uploads(facts, writer, notifications),
         subresources=subresources,
         locks=Locks(facts, subresources),
+        notifications=notifications,
         _writer=writer,
     )

@@ -22,6 +22,7 @@ from objstore.s3.errors import InvalidRequest, MethodNotAllowed
 from objstore.s3.object_headers import REDIRECT_HEADER
 from objstore.s3.ranges import Range, parse_copy_range
 from objstore.service.facts import Facts
+from objstore.service.notifications import Notifications
 from objstore.service.objects import NewObject, Objects, check_lock, write_conditions
 from objstore.service.reader import Reader
 from objstore.service.writer import PUT_BYTES_MAX, Digests, Writer
@@ -61,7 +62,15 @@ class Terms:
 class Copies:
     """Copies of objects, whole or as parts."""
 
-    def __init__(self, facts: Facts, writer: Writer, reader: Reader, objects: Objects) -> None:
+    def __init__(
+        self,
+        facts: Facts,
+        writer: Writer,
+        reader: Reader,
+        objects: Objects,
+        notifications: Notifications,
+    ) -> None:
+        self._notifications = notifications
         self._facts = facts
         self._writer = writer
         self._reader = reader
@@ -97,24 +106,23 @@ class Copies:
             if (source.bucket.id, source.key) == (bucket.id, key) and version.is_latest:
                 _check_changes(version, terms)
             etag, checksum = await self._digests(version, terms.algorithm)
-            made = await self._writer.commit(
-                PutVersion(
-                    bucket.id,
-                    key,
-                    version.size,
-                    etag,
-                    terms.new.owner_id or bucket.owner_id,
-                    _attributes(version, terms, checksum),
-                    tags=terms.new.tags if terms.replaces_tags else version.tags,
-                    lock=terms.new.lock,
-                    blob=version.blob,
-                    shares_blob=True,
-                    conditions=write_conditions(terms.new.conditions),
-                    version_id=tokens.new_version_id(),
-                    upload_id=version.upload_id,
-                ),
-                None,
+            command = PutVersion(
+                bucket.id,
+                key,
+                version.size,
+                etag,
+                terms.new.owner_id or bucket.owner_id,
+                _attributes(version, terms, checksum),
+                tags=terms.new.tags if terms.replaces_tags else version.tags,
+                lock=terms.new.lock,
+                blob=version.blob,
+                shares_blob=True,
+                conditions=write_conditions(terms.new.conditions),
+                version_id=tokens.new_version_id(),
+                upload_id=version.upload_id,
             )
+            announced = self._notifications.announced(command, bucket, key, terms.new.origin)
+            made = await self._writer.commit(announced, None)
             return made, version
 
         return await _until_settled(once)

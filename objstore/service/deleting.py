@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from objstore.events.records import Origin
 from objstore.meta.commands import Deleted
 from objstore.model import Bucket
 from objstore.s3 import names, tokens
@@ -37,7 +38,13 @@ class Deletions:
         self._objects = objects
 
     async def delete(
-        self, bucket: Bucket, deletion: Deletion, *, owner_id: str, bypass_governance: bool = False
+        self,
+        bucket: Bucket,
+        deletion: Deletion,
+        *,
+        owner_id: str,
+        bypass_governance: bool = False,
+        origin: Origin | None = None,
     ) -> Deleted:
         """Delete a key (in a versioned bucket: put a delete marker on it), or one version for good.
 
@@ -54,6 +61,7 @@ class Deletions:
             owner_id=owner_id,
             conditions=deletion.conditions,
             bypass_governance=bypass_governance,
+            origin=origin,
         )
 
     async def delete_many(
@@ -64,6 +72,7 @@ class Deletions:
         *,
         owner_id: str,
         bypass_governance: bool = False,
+        origin: Origin | None = None,
     ) -> list[Deleted | S3Error]:
         """What became of each, in the order given; each is committed (or refused) by itself.
 
@@ -77,7 +86,11 @@ class Deletions:
                 try:
                     await allow(deletion)
                     return await self.delete(
-                        bucket, deletion, owner_id=owner_id, bypass_governance=bypass_governance
+                        bucket,
+                        deletion,
+                        owner_id=owner_id,
+                        bypass_governance=bypass_governance,
+                        origin=origin,
                     )
                 except Exception as exc:
                     error = translate(exc)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from objstore import blocking
+from objstore.events.records import Origin
 from objstore.meta import queries
 from objstore.meta.commands import AbortUpload, CompleteUpload, CreateUpload, NamedPart, PutPart
 from objstore.meta.interface import Conflict
@@ -30,6 +31,7 @@ from objstore.s3.errors import (
 )
 from objstore.s3.integrity import Integrity
 from objstore.service.facts import Facts
+from objstore.service.notifications import Notifications
 from objstore.service.objects import UNCONDITIONAL, NewObject, check_lock, write_conditions
 from objstore.service.writer import Body, Writer
 
@@ -66,6 +68,7 @@ class Completion:
     checksum_type: ChecksumType | None = None
     object_size: int | None = None
     conditions: WritePreconditions = UNCONDITIONAL
+    origin: Origin | None = None
     default_lock: ObjectLock | None = None
     """The retention of an object whose upload brought none."""
 
@@ -73,7 +76,8 @@ class Completion:
 class Uploads:
     """The multipart uploads of all buckets."""
 
-    def __init__(self, facts: Facts, writer: Writer) -> None:
+    def __init__(self, facts: Facts, writer: Writer, notifications: Notifications) -> None:
+        self._notifications = notifications
         self._facts = facts
         self._writer = writer
 
@@ -150,7 +154,8 @@ class Uploads:
         for attempt in range(1, COMPLETE_ATTEMPTS + 1):
             command = await self._completion(bucket, key, upload_id, claimed, said)
             try:
-                return await self._writer.commit(command, None)
+                announced = self._notifications.announced(command, bucket, key, said.origin)
+                return await self._writer.commit(announced, None)
             except Conflict:  # a part was replaced since it was read
                 if attempt == COMPLETE_ATTEMPTS:
                     raise

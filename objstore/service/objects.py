@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from objstore import clock
+from objstore.events.records import Origin
 from objstore.meta import queries
 from objstore.meta.commands import (
     Deleted,
@@ -25,6 +26,7 @@ from objstore.s3.integrity import NO_INTEGRITY, Integrity
 from objstore.s3.object_headers import http_date
 from objstore.s3.ranges import Range
 from objstore.service.facts import Facts
+from objstore.service.notifications import Notifications
 from objstore.service.reader import Reader, Stream
 from objstore.service.writer import Body, Writer
 
@@ -44,6 +46,8 @@ class NewObject:
     conditions: WritePreconditions = UNCONDITIONAL
     owner_id: str | None = None
     """None: the bucket's owner."""
+    origin: Origin | None = None
+    """Who writes it, for those who are told of it; None: nobody is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +63,9 @@ class DeleteConditions:
 class Objects:
     """The objects of all buckets."""
 
-    def __init__(self, facts: Facts, writer: Writer, reader: Reader) -> None:
+    def __init__(self, facts: Facts, writer: Writer, reader: Reader, notifications: Notifications) -> None:
         self._facts = facts
+        self._notifications = notifications
         self._writer = writer
         self._reader = reader
 
@@ -73,22 +78,26 @@ class Objects:
         check_lock(bucket, new.lock)
         algorithm = new.integrity.algorithm or checksums.DEFAULT.name
         written = await self._writer.write(body, new.integrity, algorithm)
-        return await self._writer.commit(
-            PutVersion(
-                bucket.id,
-                key,
-                written.size,
-                written.etag,
-                new.owner_id or bucket.owner_id,
-                replace(new.attributes, checksum=written.checksums[algorithm]),
-                tags=new.tags,
-                lock=new.lock,
-                blob=written.blob,
-                conditions=write_conditions(new.conditions),
-                version_id=tokens.new_version_id(),
-            ),
-            written.blob,
+        command = PutVersion(
+            bucket.id,
+            key,
+            written.size,
+            written.etag,
+            new.owner_id or bucket.owner_id,
+            replace(new.attributes, checksum=written.checksums[algorithm]),
+            tags=new.tags,
+            lock=new.lock,
+            blob=written.blob,
+            conditions=write_conditions(new.conditions),
+            version_id=tokens.new_version_id(),
         )
+        try:
+            announced = self._notifications.announced(command, bucket, key, new.origin)
+        except Unavailable:
+            if written.blob is not None:
+                await self._writer.discard(written.blob)
+            raise
+        return await self._writer.commit(announced, written.blob)
 
     async def find(self, bucket: Bucket, key: str, version_id: str | None = None) -> ObjectVersion:
         """The current live version, or the one named.
@@ -165,28 +174,32 @@ class Objects:
         owner_id: str,
         conditions: DeleteConditions | None = None,
         bypass_governance: bool = False,
+        origin: Origin | None = None,
     ) -> Deleted:
         """Delete a key (in a versioned bucket: put a delete marker on it), or one version for good.
 
         What is not there is deleted already. Raises Refusal, MetadataError.
         """
-        return await self._writer.commit(
-            DeleteVersion(
-                bucket.id,
-                key,
-                owner_id,
-                version_id=version_id,
-                new_version_id=tokens.new_version_id(),
-                conditions=WriteConditions()
-                if conditions is None
-                else WriteConditions(conditions.if_match, None, conditions.modified_ms, conditions.size),
-                bypass_governance=bypass_governance,
-            ),
-            None,
+        command = DeleteVersion(
+            bucket.id,
+            key,
+            owner_id,
+            version_id=version_id,
+            new_version_id=tokens.new_version_id(),
+            conditions=WriteConditions()
+            if conditions is None
+            else WriteConditions(conditions.if_match, None, conditions.modified_ms, conditions.size),
+            bypass_governance=bypass_governance,
         )
+        return await self._writer.commit(self._notifications.announced(command, bucket, key, origin), None)
 
     async def replace_tags(
-        self, bucket: Bucket, key: str, version_id: str | None, tags: Mapping[str, str]
+        self,
+        bucket: Bucket,
+        key: str,
+        version_id: str | None,
+        tags: Mapping[str, str],
+        origin: Origin | None = None,
     ) -> ObjectVersion:
         """Give the current version, or the one named, these tags and no others; the version.
 
@@ -194,7 +207,8 @@ class Objects:
         """
         if version_id is not None:
             tokens.check_version_id(version_id)
-        return await self._facts.write(ReplaceAttributes(bucket.id, key, version_id, tags=tags))
+        command = ReplaceAttributes(bucket.id, key, version_id, tags=tags)
+        return await self._facts.write(self._notifications.announced(command, bucket, key, origin))
 
 
 def check_lock(bucket: Bucket, lock: ObjectLock | None) -> None:

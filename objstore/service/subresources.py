@@ -29,6 +29,7 @@ from objstore.s3.documents import (
 from objstore.s3.documents.access import OwnershipControls, PublicAccessBlockConfiguration
 from objstore.s3.documents.lifecycle import LifecycleConfiguration
 from objstore.s3.documents.locking import ObjectLockConfiguration
+from objstore.s3.documents.notification import NotificationConfiguration
 from objstore.s3.documents.payment import RequestPaymentConfiguration
 from objstore.s3.documents.versioning import VersioningConfiguration
 from objstore.s3.errors import (
@@ -96,6 +97,7 @@ SUBRESOURCES: Final[Mapping[str, Subresource]] = {
     "logging": Subresource(logging.BucketLoggingStatus, logging.BucketLoggingStatus(), logging.check),
     "metadataConfiguration": Subresource(type(None), errors.MetadataConfigurationNotFound),
     "metadataTable": Subresource(type(None), errors.MetadataConfigurationNotFound),
+    "notification": Subresource(NotificationConfiguration, NotificationConfiguration()),
     # These two are put and answered by handlers of their own: the bucket's own row has a say.
     "object-lock": Subresource(ObjectLockConfiguration, errors.ObjectLockConfigurationNotFound),
     "versioning": Subresource(VersioningConfiguration, VersioningConfiguration()),

@@ -13,8 +13,10 @@ from objstore.model import Attributes, BlobRef, Bucket, ObjectVersion, Versionin
 from objstore.s3.integrity import NO_INTEGRITY, Integrity
 from objstore.service.copy import Copies
 from objstore.service.multipart import Uploads
+from objstore.service.notifications import Notifications
 from objstore.service.objects import NewObject, Objects
 from objstore.service.reader import Reader, ReadsUnderWay
+from objstore.service.subresources import Subresources
 from objstore.service.writer import Writer
 from objstore.storage.interface import BlobMissing, Exposure, Observe, StoreStatus, Verification
 from tests.meta.support.sqlite_database import SqliteDatabase
@@ -167,6 +169,12 @@ class FakeBody:
         return data
 
 
+class NeverMoves:
+    """An epoch of configuration in which nothing changes."""
+
+    epoch = 0
+
+
 class World:
     """Services over fakes, with one bucket."""
 
@@ -177,9 +185,10 @@ class World:
         self.reads = ReadsUnderWay(self.slots, 0)
         self.writer = Writer(self.facts, self.store)
         self.reader = Reader(self.facts, self.store, self.reads)
-        self.objects = Objects(self.facts, self.writer, self.reader)
-        self.uploads = Uploads(self.facts, self.writer)
-        self.copies = Copies(self.facts, self.writer, self.reader, self.objects)
+        notifications = Notifications(self.facts, Subresources(self.facts, NeverMoves()), ())
+        self.objects = Objects(self.facts, self.writer, self.reader, notifications)
+        self.uploads = Uploads(self.facts, self.writer, notifications)
+        self.copies = Copies(self.facts, self.writer, self.reader, self.objects, notifications)
         self.bucket = self._make_bucket(versioning, object_lock)
 
     def _make_bucket(self, versioning: Versioning, object_lock: bool) -> Bucket:

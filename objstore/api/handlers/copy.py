@@ -8,7 +8,14 @@ from objstore.api.call import Call, Reply
 from objstore.api.handlers import keepalive
 from objstore.api.handlers.acl import new_object_access
 from objstore.api.handlers.multipart import part_of_upload
-from objstore.api.handlers.objects import bucket_of, lifecycle_of, new_lock, new_tags, version_header
+from objstore.api.handlers.objects import (
+    bucket_of,
+    lifecycle_of,
+    new_lock,
+    new_tags,
+    origin_of,
+    version_header,
+)
 from objstore.iam.principals import is_account
 from objstore.model import ObjectVersion, Part, Versioning
 from objstore.s3 import copy_source
@@ -47,6 +54,7 @@ async def copy_object(call: Call) -> Reply:
             lock=with_default(await new_lock(call), call.services.locks.default(bucket)),
             conditions=parse_write_conditions(headers),
             owner_id=access.owner_id,
+            origin=origin_of(call),
         ),
         replaces_metadata=_directive(call, "x-amz-metadata-directive", "Unknown metadata directive."),
         replaces_tags=replaces_tags,

@@ -24,6 +24,7 @@ from objstore.meta.commands.buckets import (
 )
 from objstore.meta.commands.codec import Codec
 from objstore.meta.commands.conditions import WriteConditions, etag_matches
+from objstore.meta.commands.events import Announced, ForgetEvents, Notice, SetNotification
 from objstore.meta.commands.lifecycle import ExpireUpload, ExpireVersion
 from objstore.meta.commands.locks import AdvanceLockClock, ReplaceAttributes, with_default
 from objstore.meta.commands.objects import Deleted, DeleteVersion, PutVersion
@@ -71,6 +72,9 @@ COMMANDS: Final[tuple[type[Command[Any]], ...]] = (
     SetExtraAttribute,
     ExpireVersion,
     ExpireUpload,
+    Announced,
+    SetNotification,
+    ForgetEvents,
 )
 RESULTS: Final = (ObjectVersion, Deleted, Part, Upload, Bucket, User, AccessKey)
 """What commands answer with, besides None and plain values."""
@@ -105,6 +109,7 @@ __all__ = [
     "RESULTS",
     "AbortUpload",
     "AdvanceLockClock",
+    "Announced",
     "CompleteUpload",
     "CreateBucket",
     "CreateUpload",
@@ -115,9 +120,11 @@ __all__ = [
     "ExpireUpload",
     "ExpireVersion",
     "FinishRepair",
+    "ForgetEvents",
     "ForgetGarbage",
     "MoveBlob",
     "NamedPart",
+    "Notice",
     "PostponeRepair",
     "PutAccessKey",
     "PutPart",
@@ -131,6 +138,7 @@ __all__ = [
     "SetAccessKeyEnabled",
     "SetAccountPublicAccessBlock",
     "SetExtraAttribute",
+    "SetNotification",
     "SetState",
     "SetSubresource",
     "SetUserEnabled",

@@ -74,6 +74,8 @@ class ExpireVersion:
     successor: int = 0
     newer_kept: int = 0
     new_version_id: str = NULL_VERSION
+    is_marker: bool = False
+    """The version is a delete marker."""
     advances_epoch: ClassVar[bool] = False
 
     def apply(self, db: Database, now_ms: int) -> Deleted | None:
@@ -84,7 +86,11 @@ class ExpireVersion:
         if row is None:
             return None
         reverse_sequence, version_id, is_delete_marker, tags = row
-        if (version_id, -reverse_sequence) != (self.version_id, self.sequence):
+        if (version_id, -reverse_sequence, bool(is_delete_marker)) != (
+            self.version_id,
+            self.sequence,
+            self.is_marker,
+        ):
             return None
         if unpack_tags(tags) != self.tags:
             return None
@@ -100,6 +106,11 @@ class ExpireVersion:
             version_id=self.version_id if is_for_good else None,
             new_version_id=self.new_version_id,
         ).apply(db, now_ms)
+
+    @property
+    def makes_marker(self) -> bool:
+        """Whether a delete marker in the result is a new one."""
+        return not self.is_marker and not self.successor
 
     def _is_still_noncurrent(self, db: Database, slot: tuple[int, bytes], reverse_sequence: int) -> bool:
         """Whether its successor is the one it was judged by, and enough newer ones stand before it."""

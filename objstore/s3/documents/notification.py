@@ -1,13 +1,60 @@
 """Who is told of what happens in a bucket."""
 
-from typing import Literal
+import base64
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import combinations
+from typing import Final, NamedTuple
 
+from objstore.s3 import errors
+from objstore.s3.errors import InvalidArgument
 from objstore.s3.xml import document, element
+
+CONFIGURATIONS_MAX: Final = 100
+FILTER_BYTES_MAX: Final = 1024
+EVENTS: Final = frozenset(
+    {
+        "s3:ObjectCreated:*",
+        "s3:ObjectCreated:Put",
+        "s3:ObjectCreated:Post",
+        "s3:ObjectCreated:Copy",
+        "s3:ObjectCreated:CompleteMultipartUpload",
+        "s3:ObjectRemoved:*",
+        "s3:ObjectRemoved:Delete",
+        "s3:ObjectRemoved:DeleteMarkerCreated",
+        "s3:ObjectTagging:*",
+        "s3:ObjectTagging:Put",
+        "s3:ObjectTagging:Delete",
+        "s3:ObjectAcl:Put",
+        "s3:ObjectRetention:Put",
+        "s3:ObjectRestore:*",
+        "s3:ObjectRestore:Post",
+        "s3:ObjectRestore:Completed",
+        "s3:ObjectRestore:Delete",
+        "s3:LifecycleExpiration:*",
+        "s3:LifecycleExpiration:Delete",
+        "s3:LifecycleExpiration:DeleteMarkerCreated",
+        "s3:LifecycleTransition",
+        "s3:IntelligentTiering",
+        "s3:ObjectAnnotation:*",
+        "s3:ObjectAnnotation:Put",
+        "s3:ObjectAnnotation:Delete",
+        "s3:Replication:*",
+        "s3:Replication:OperationFailedReplication",
+        "s3:Replication:OperationNotTracked",
+        "s3:Replication:OperationMissedThreshold",
+        "s3:Replication:OperationReplicatedAfterThreshold",
+        "s3:ReducedRedundancyLostObject",
+    }
+)
+_ARN: Final = re.compile(r"arn:[a-z0-9-]+:(sqs|sns|lambda):[a-z0-9-]*:[A-Za-z0-9_-]*:[A-Za-z0-9_:.-]+")
 
 
 @document
 class FilterRule:
-    name: Literal["prefix", "suffix", "Prefix", "Suffix"] | None = None
+    name: str | None = None
     value: str | None = None
 
 
@@ -55,3 +102,136 @@ class NotificationConfiguration:
         "CloudFunctionConfiguration", default=()
     )
     event_bridge_configuration: EventBridgeConfiguration | None = None
+
+
+class Subscription(NamedTuple):
+    """One configuration of any kind: who is told of which events on which keys."""
+
+    id: str
+    arn: str
+    events: tuple[str, ...]
+    prefix: str
+    suffix: str
+
+
+def subscriptions(document: NotificationConfiguration) -> Iterator[Subscription]:
+    """All configurations of a document, of whichever kind."""
+    for topic in document.topic_configurations:
+        yield _subscription(topic.id, topic.topic, topic.events, topic.filter)
+    for queue in document.queue_configurations:
+        yield _subscription(queue.id, queue.queue, queue.events, queue.filter)
+    for function in document.lambda_function_configurations:
+        yield _subscription(function.id, function.cloud_function, function.events, function.filter)
+
+
+def _subscription(id_: str | None, arn: str, events: tuple[str, ...], chosen: Filter | None) -> Subscription:
+    rules = (
+        {} if chosen is None else {(rule.name or "").lower(): rule.value or "" for rule in chosen.rules or ()}
+    )
+    return Subscription(id_ or "", arn, events, rules.get("prefix", ""), rules.get("suffix", ""))
+
+
+def is_told(subscription: Subscription, event: str, key: str) -> bool:
+    """Whether a subscription wants this event of this key."""
+    if not key.startswith(subscription.prefix) or not key.endswith(subscription.suffix):
+        return False
+    return any(_covers(wanted, event) for wanted in subscription.events)
+
+
+def _covers(wanted: str, event: str) -> bool:
+    return event.startswith(wanted[:-1]) if wanted.endswith("*") else event == wanted
+
+
+def checked(
+    document: NotificationConfiguration, is_reachable: Callable[[str], bool]
+) -> NotificationConfiguration:
+    """`document` with an id for every configuration, if S3 would take it.
+
+    `is_reachable` tells whether an ARN is one of this server's targets. Raises InvalidArgument,
+    NotImplemented (an event bus).
+    """
+    if document.event_bridge_configuration is not None:
+        raise errors.NotImplemented("There is no event bus here to send events to.")
+    for chosen in (
+        *(topic.filter for topic in document.topic_configurations),
+        *(queue.filter for queue in document.queue_configurations),
+        *(function.filter for function in document.lambda_function_configurations),
+    ):
+        _check_filter(chosen)
+    document = _with_ids(document)
+    given = list(subscriptions(document))
+    if len(given) > CONFIGURATIONS_MAX:
+        raise InvalidArgument(f"A bucket may have up to {CONFIGURATIONS_MAX} notification configurations.")
+    if len({one.id for one in given}) < len(given):
+        raise InvalidArgument("Same ID used for multiple configurations. IDs must be unique")
+    for one in given:
+        _check(one, is_reachable)
+    for one, other in combinations(given, 2):
+        if _overlap(one, other):
+            raise InvalidArgument(
+                "Configurations overlap. Configurations on the same bucket cannot share a common event type."
+            )
+    return document
+
+
+def _with_ids(document: NotificationConfiguration) -> NotificationConfiguration:
+    return replace(
+        document,
+        topic_configurations=tuple(
+            one if one.id else replace(one, id=_new_id()) for one in document.topic_configurations
+        ),
+        queue_configurations=tuple(
+            one if one.id else replace(one, id=_new_id()) for one in document.queue_configurations
+        ),
+        lambda_function_configurations=tuple(
+            one if one.id else replace(one, id=_new_id()) for one in document.lambda_function_configurations
+        ),
+    )
+
+
+def _new_id() -> str:
+    return base64.urlsafe_b64encode(os.urandom(36)).decode()
+
+
+def _check_filter(chosen: Filter | None) -> None:
+    rules = () if chosen is None else chosen.rules or ()
+    names = [(rule.name or "").lower() for rule in rules]
+    for name in names:
+        if name not in ("prefix", "suffix"):
+            raise InvalidArgument("filter rule name must be either prefix or suffix")
+        if names.count(name) > 1:
+            raise InvalidArgument(f"Cannot specify more than one {name} rule in a filter.")
+    if any(len((rule.value or "").encode()) > FILTER_BYTES_MAX for rule in rules):
+        raise InvalidArgument(
+            f"Size of filter rule value cannot exceed {FILTER_BYTES_MAX} bytes in UTF-8 representation"
+        )
+
+
+def _check(one: Subscription, is_reachable: Callable[[str], bool]) -> None:
+    for event in one.events:
+        if event not in EVENTS:
+            raise InvalidArgument(
+                "The event is not supported for notifications",
+                ArgumentName="Event",
+                ArgumentValue=ascii(event)[1:-1],
+            )
+    if _ARN.fullmatch(one.arn) is None:
+        raise InvalidArgument(
+            "The ARN could not be parsed", ArgumentName="ARN", ArgumentValue=ascii(one.arn)[1:-1]
+        )
+    if not is_reachable(one.arn):
+        raise InvalidArgument(
+            "Unable to validate the following destination configurations",
+            ArgumentName=one.arn,
+            ArgumentValue="The destination does not exist",
+        )
+
+
+def _overlap(one: Subscription, other: Subscription) -> bool:
+    """Whether some event of some key would be told to both."""
+    shares_event = any(
+        _covers(first, second) or _covers(second, first) for first in one.events for second in other.events
+    )
+    shares_prefix = one.prefix.startswith(other.prefix) or other.prefix.startswith(one.prefix)
+    shares_suffix = one.suffix.endswith(other.suffix) or other.suffix.endswith(one.suffix)
+    return shares_event and shares_prefix and shares_suffix

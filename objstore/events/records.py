@@ -1,0 +1,108 @@
+"""The event record, as S3 shapes it, and what of it a request knows.
+
+Source: Amazon S3 User Guide, "Event message structure".
+"""
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+from urllib.parse import quote_plus
+
+from objstore.events.targets import target_of
+from objstore.meta.commands import Notice
+from objstore.meta.queries import Event
+from objstore.model import Bucket
+from objstore.s3.documents.notification import NotificationConfiguration, is_told, subscriptions
+from objstore.s3.xml import write_instant
+
+TEST_EVENT: Final = "s3:TestEvent"
+_VERSIONS: Final[Mapping[str, str]] = {"ObjectCreated": "2.1", "ObjectRemoved": "2.1", "Replication": "2.2"}
+_LATER_VERSION: Final = "2.3"
+"""Of the kinds of events that came later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who did it, from where, in which request. `event` is what the operation is called as an event."""
+
+    event: str
+    principal_id: str
+    source_ip: str
+    request_id: str
+    host_id: str
+
+
+RULES: Final = "s3.amazonaws.com"
+"""Whom S3 names where its own rules did it."""
+
+
+def about(origin: Origin, bucket: Bucket, configuration_id: str) -> bytes:
+    """What is known before the change is made, for the outbox."""
+    facts = {
+        **asdict(origin),
+        "configuration_id": configuration_id,
+        "bucket": bucket.name,
+        "owner_id": bucket.owner_id,
+        "region": bucket.region,
+    }
+    return json.dumps(facts, separators=(",", ":")).encode()
+
+
+def notices(
+    document: NotificationConfiguration, bucket: Bucket, key: str, events: Collection[str], origin: Origin
+) -> tuple[Notice, ...]:
+    """Whom to tell of these events."""
+    return tuple(
+        Notice(event, target_of(one.arn), about(origin, bucket, one.id))
+        for one in subscriptions(document)
+        for event in events
+        if is_told(one, event, key)
+    )
+
+
+def document_of(event: Event) -> dict[str, Any]:
+    """What a target is sent: one record, or a test event."""
+    facts = json.loads(event.about)
+    if event.event == TEST_EVENT:
+        return {
+            "Service": "Amazon S3",
+            "Event": TEST_EVENT,
+            "Time": write_instant(event.time_ms),
+            "Bucket": facts["bucket"],
+            "RequestId": facts["request_id"],
+            "HostId": facts["host_id"],
+        }
+    return {"Records": [_record(event, facts)]}
+
+
+def _record(event: Event, facts: Mapping[str, str]) -> dict[str, Any]:
+    name = event.event.removeprefix("s3:")
+    about_object: dict[str, Any] = {"key": quote_plus(event.key, safe="/")}
+    if event.size is not None:
+        about_object["size"] = event.size
+    if event.etag is not None:
+        about_object["eTag"] = event.etag
+    if event.version_id is not None:
+        about_object["versionId"] = event.version_id
+    about_object["sequencer"] = f"{event.sequence:016X}"
+    return {
+        "eventVersion": _VERSIONS.get(name.partition(":")[0], _LATER_VERSION),
+        "eventSource": "aws:s3",
+        "awsRegion": facts["region"],
+        "eventTime": write_instant(event.time_ms),
+        "eventName": name,
+        "userIdentity": {"principalId": facts["principal_id"]},
+        "requestParameters": {"sourceIPAddress": facts["source_ip"]},
+        "responseElements": {"x-amz-request-id": facts["request_id"], "x-amz-id-2": facts["host_id"]},
+        "s3": {
+            "s3SchemaVersion": "1.0",
+            "configurationId": facts["configuration_id"],
+            "bucket": {
+                "name": facts["bucket"],
+                "ownerIdentity": {"principalId": facts["owner_id"]},
+                "arn": f"arn:aws:s3:::{facts['bucket']}",
+            },
+            "object": about_object,
+        },
+    }

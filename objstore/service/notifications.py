@@ -1,0 +1,73 @@
+"""Who is told of what is done to an object: put with a bucket, asked for with every change."""
+
+from collections.abc import Collection
+from typing import Final, TypeVar, cast
+
+from objstore.events import records
+from objstore.events.records import TEST_EVENT, Origin, notices
+from objstore.events.targets import target_of
+from objstore.meta import commands
+from objstore.meta.commands import Announced, Notice, SetNotification
+from objstore.meta.interface import Command
+from objstore.model import Bucket
+from objstore.s3 import xml
+from objstore.s3.documents.notification import (
+    NotificationConfiguration,
+    Subscription,
+    checked,
+    subscriptions,
+)
+from objstore.service.facts import Facts
+from objstore.service.subresources import Subresources
+
+R = TypeVar("R")
+
+KIND: Final = "notification"
+_OUTCOMES: Final = {
+    "s3:ObjectRemoved:Delete": ("s3:ObjectRemoved:Delete", "s3:ObjectRemoved:DeleteMarkerCreated"),
+}
+"""What an operation may turn out to be, where that is not known before it is done."""
+
+
+class Notifications:
+    """The notification configurations of all buckets, as one process sees them."""
+
+    def __init__(self, facts: Facts, subresources: Subresources, targets: Collection[str]) -> None:
+        self._facts = facts
+        self._subresources = subresources
+        self._targets = frozenset(targets)
+
+    def announced(self, command: Command[R], bucket: Bucket, key: str, origin: Origin | None) -> Command[R]:
+        """The command, with word of it to all who want it; itself where nobody does.
+
+        Raises Unavailable.
+        """
+        if origin is None:
+            return command
+        document: NotificationConfiguration | None = self._subresources.find(bucket, KIND)
+        if document is None:
+            return command
+        events = _OUTCOMES.get(origin.event, (origin.event,))
+        wanted = notices(document, bucket, key, events, origin)
+        if not wanted:
+            return command
+        return cast(Command[R], Announced(bucket.id, key, commands.encode(command), wanted))
+
+    async def put(
+        self, bucket: Bucket, document: NotificationConfiguration, origin: Origin, *, is_unchecked: bool
+    ) -> None:
+        """Keep a document, and send a test event to every target that it names.
+
+        `is_unchecked`: targets need not be there. Raises InvalidArgument, NotImplemented; Refusal.
+        """
+        document = checked(document, lambda arn: is_unchecked or target_of(arn) in self._targets)
+        told: dict[str, Subscription] = {}
+        for one in subscriptions(document):
+            if target_of(one.arn) in self._targets:
+                told.setdefault(one.arn, one)
+        tests = tuple(
+            Notice(TEST_EVENT, target_of(arn), records.about(origin, bucket, one.id))
+            for arn, one in told.items()
+        )
+        stored = xml.dumps(document) if any(subscriptions(document)) else None
+        await self._facts.write(SetNotification(bucket.id, stored, tests))

@@ -1,0 +1,125 @@
+"""PutBucketNotificationConfiguration, GetBucketNotificationConfiguration. What is sent: test_notifications"""
+
+from typing import Any
+
+import pytest
+
+from tests.operations.refusals import refused
+
+ARN = "arn:aws:sqs:us-east-1:000000000000:nowhere"
+
+
+def queue(**given: Any) -> dict[str, Any]:
+    made = {"Id": "mine", "QueueArn": ARN, "Events": ["s3:ObjectCreated:*"], **given}
+    return {name: value for name, value in made.items() if value is not None}
+
+
+def filtered(*rules: tuple[str, str], **given: Any) -> dict[str, Any]:
+    listed = [{"Name": name, "Value": value} for name, value in rules]
+    return queue(Filter={"Key": {"FilterRules": listed}}, **given)
+
+
+def put(s3: Any, bucket: str, *queues: dict[str, Any], **given: Any) -> Any:
+    """Put queue configurations whose targets need not be there."""
+    return s3.put_bucket_notification_configuration(
+        Bucket=bucket,
+        NotificationConfiguration={"QueueConfigurations": list(queues)},
+        **{"SkipDestinationValidation": True, **given},
+    )
+
+
+def put_refused(s3: Any, bucket: str, *queues: dict[str, Any], **given: Any) -> tuple[int, str]:
+    return (
+        refused(put, s3=s3, bucket=bucket, **given)
+        if not queues
+        else refused(lambda: put(s3, bucket, *queues, **given))
+    )
+
+
+def got(s3: Any, bucket: str) -> dict[str, Any]:
+    answer: dict[str, Any] = s3.get_bucket_notification_configuration(Bucket=bucket)
+    del answer["ResponseMetadata"]
+    return answer
+
+
+def test_nothing_configured_is_an_empty_document(s3, bucket):
+    assert got(s3, bucket) == {}
+
+
+def test_put_get_and_put_nothing(s3, bucket):
+    document = {
+        "QueueConfigurations": [filtered(("Prefix", "in/"), ("Suffix", ".jpg"))],
+        "TopicConfigurations": [
+            {"Id": "t", "TopicArn": ARN.replace("sqs", "sns"), "Events": ["s3:ObjectRemoved:*"]}
+        ],
+        "LambdaFunctionConfigurations": [
+            {
+                "Id": "l",
+                "LambdaFunctionArn": "arn:aws:lambda:us-east-1:000000000000:function:nowhere",
+                "Events": ["s3:ObjectTagging:Put", "s3:ObjectAcl:Put"],
+            }
+        ],
+    }
+    s3.put_bucket_notification_configuration(
+        Bucket=bucket, NotificationConfiguration=document, SkipDestinationValidation=True
+    )
+    assert got(s3, bucket) == document
+    s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={})
+    assert got(s3, bucket) == {}
+
+
+def test_configurations_without_an_id_get_one(s3, bucket):
+    put(s3, bucket, queue(Id=None), queue(Id=None, Events=["s3:ObjectRemoved:*"]))
+    ids = [one["Id"] for one in got(s3, bucket)["QueueConfigurations"]]
+    assert len(set(ids)) == 2 and all(ids)
+
+
+def test_targets_must_be_there(s3, bucket):
+    assert put_refused(s3, bucket, queue(), SkipDestinationValidation=False) == (400, "InvalidArgument")
+    assert got(s3, bucket) == {}
+
+
+@pytest.mark.parametrize(
+    "queues",
+    [
+        [queue(Events=["s3:ObjectCreated:Junk"])],
+        [queue(Events=["ObjectCreated:*"])],
+        [queue(QueueArn="nowhere")],
+        [queue(QueueArn="arn:aws:s3:::bucket")],
+        [filtered(("Middle", "x"))],
+        [filtered(("Prefix", "x"), ("prefix", "y"))],
+        [filtered(("Prefix", "x" * 1025))],
+        [queue(), queue(Events=["s3:ObjectRemoved:*"])],
+        [queue(Id="1"), queue(Id="2")],
+        [queue(Id="1"), queue(Id="2", Events=["s3:ObjectCreated:Put"])],
+        [filtered(("Prefix", "a"), Id="1"), filtered(("Prefix", "ab"), Id="2")],
+        [filtered(("Prefix", "a"), Id="1"), filtered(("Suffix", "b"), Id="2")],
+        [queue(Id=str(number), Events=["s3:ObjectAcl:Put"]) for number in range(101)],
+    ],
+)
+def test_configurations_that_cannot_be(s3, bucket, queues):
+    assert put_refused(s3, bucket, *queues) == (400, "InvalidArgument")
+    assert got(s3, bucket) == {}
+
+
+def test_configurations_that_do_not_overlap(s3, bucket):
+    put(
+        s3,
+        bucket,
+        filtered(("Prefix", "a"), Id="1"),
+        filtered(("Prefix", "b"), Id="2"),
+        filtered(("Prefix", "a"), Id="3", Events=["s3:ObjectRemoved:*"]),
+    )
+    assert len(got(s3, bucket)["QueueConfigurations"]) == 3
+
+
+def test_an_event_bus_is_not_pretended(s3, bucket):
+    document: dict[str, Any] = {"EventBridgeConfiguration": {}}
+    call = s3.put_bucket_notification_configuration
+    assert refused(call, Bucket=bucket, NotificationConfiguration=document)[0] == 501
+
+
+def test_other_people_may_not(other, anonymous, bucket):
+    for client in (other, anonymous):
+        assert refused(client.get_bucket_notification_configuration, Bucket=bucket) == (403, "AccessDenied")
+        assert put_refused(client, bucket, queue()) == (403, "AccessDenied")
