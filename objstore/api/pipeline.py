@@ -222,7 +222,8 @@ class S3Door:
 
     def is_path_style(self, target: str, host: str) -> bool:
         """Whether `host` is the server's own name and not that of a bucket."""
-        return names.parse_target(target, host, self.domains).path_style
+        is_website = names.bucket_in_host(host, self.website_domains) is not None
+        return not is_website and names.parse_target(target, host, self.domains).path_style
 
     # What handlers may ask further: `call.Authority`.
 
@@ -332,7 +333,14 @@ class S3Door:
         if exchange.operation.name == "HeadBucket" and error.status in (301, 400, 403):
             error.headers.setdefault("x-amz-bucket-region", bucket.region if bucket else self.regions[0])
         resource = request.target.partition("?")[0].encode("utf-8", "replace").decode()
-        return render.render_error(error, request.method, resource, exchange.request_id, self.host_id)
+        return render.render_error(
+            error,
+            request.method,
+            resource,
+            exchange.request_id,
+            self.host_id,
+            is_control=exchange.operation.scope == "control",
+        )
 
 
 def _scope(address: names.Address, headers: Mapping[str, str]) -> Scope:

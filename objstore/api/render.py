@@ -17,6 +17,7 @@ XML: Final = "application/xml"
 WITHOUT_BODY: Final = frozenset({204, 304})
 CLOSING: Final = (errors.BadRequest, errors.IncompleteBody, errors.RequestTimeout)
 """After these nobody can be sure where the next request on the connection would begin."""
+_CONTROL_ERROR: Final = xml.DECLARATION + b"<ErrorResponse>%b<RequestId>%b</RequestId></ErrorResponse>"
 INLINE_ITEMS: Final = 250
 """Documents with more repeated elements than this (1 ms) are written off the event loop."""
 
@@ -64,8 +65,13 @@ async def _dump(document: Any) -> bytes:
     return await blocking.run(xml.dumps, document)
 
 
-def render_error(error: S3Error, method: str, resource: str, request_id: str, host_id: str) -> Response:
-    """The response for an S3 error. To a HEAD it is the status alone, as to a 304."""
+def render_error(
+    error: S3Error, method: str, resource: str, request_id: str, host_id: str, *, is_control: bool = False
+) -> Response:
+    """The response for an S3 error. To a HEAD it is the status alone, as to a 304.
+
+    S3 Control's clients (`is_control`) look for the error one element deeper.
+    """
     if error.status in WITHOUT_BODY:
         return Response(error.status, error.headers)
     headers = {"content-type": XML, **error.headers}
@@ -79,7 +85,10 @@ def render_error(error: S3Error, method: str, resource: str, request_id: str, ho
         resource=resource,
         request_id=request_id,
         host_id=host_id,
+        declaration=not is_control,
     )
+    if is_control:
+        body = _CONTROL_ERROR % (body, request_id.encode())
     return Response(error.status, headers, body, length=len(body), closes=closes)
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from tests.operations.refusals import refused
 from tests.operations.requests import send
+from tests.operations.sharing import open_up, policy, statement
 
 
 @pytest.fixture
@@ -129,3 +130,22 @@ def test_legal_hold_stays_when_retention_changes(s3, lockable):
     retain(s3, lockable, retention("GOVERNANCE", days(1)))
     head = s3.head_object(Bucket=lockable, Key="key")
     assert (head["ObjectLockLegalHoldStatus"], head["ObjectLockMode"]) == ("ON", "GOVERNANCE")
+
+
+def test_governance_is_bypassed_only_by_those_who_may(s3, other, lockable):
+    open_up(s3, lockable)
+    retain(s3, lockable, retention("GOVERNANCE", days(2)))
+    rights = ["s3:PutObjectRetention", "s3:DeleteObjectVersion"]
+    version = s3.head_object(Bucket=lockable, Key="key")["VersionId"]
+    shorter = {"Bucket": lockable, "Key": "key", "Retention": retention("GOVERNANCE", days(1))}
+    deletion = {"Bucket": lockable, "Key": "key", "VersionId": version}
+    bypass = {"BypassGovernanceRetention": True}
+    s3.put_bucket_policy(Bucket=lockable, Policy=policy(statement(lockable, rights)))
+    for arguments in ({}, bypass):
+        assert refused(other.put_object_retention, **shorter, **arguments) == (403, "AccessDenied")
+        assert refused(other.delete_object, **deletion, **arguments) == (403, "AccessDenied")
+    rights.append("s3:BypassGovernanceRetention")
+    s3.put_bucket_policy(Bucket=lockable, Policy=policy(statement(lockable, rights)))
+    other.put_object_retention(**shorter, **bypass)
+    assert refused(other.delete_object, **deletion) == (403, "AccessDenied")
+    other.delete_object(**deletion, **bypass)

@@ -77,6 +77,13 @@ def test_what_is_no_bucket(control):
     assert refused(call, AccountId=ACCOUNT, ResourceArn=grant)[0] == 501
 
 
+def test_errors_stand_one_element_deeper_than_those_of_s3(s3):
+    arn = "arn:aws:s3:::no-such-bucket-here"
+    answer = send(s3, "GET", "v20180820", f"tags/{arn}", headers={"x-amz-account-id": ACCOUNT})
+    assert answer.status == 404
+    assert b"<ErrorResponse><Error><Code>NoSuchBucket</Code>" in answer.body
+
+
 def test_a_bucket_may_be_called_like_the_version_of_s3_control(s3):
     s3.create_bucket(Bucket="v20180820")
     s3.put_object(Bucket="v20180820", Key="tags/key", Body=b"x")

@@ -42,6 +42,7 @@ def site(web, s3):
         "page": "page",
         "error.html": "sorry",
         "a b/ü.txt": "odd",
+        "health/live": "alive",
     }.items():
         s3.put_object(Bucket=name, Key=key, Body=text.encode(), ContentType="text/html")
     configuration = {"IndexDocument": {"Suffix": "index.html"}}
@@ -75,6 +76,7 @@ def let_list(s3, name):
         ("/page", b"page"),
         ("/a%20b/%C3%BC.txt", b"odd"),
         ("/index.html?uploads", b"home"),
+        ("/health/live", b"alive"),
     ],
 )
 def test_pages(site, path, body):
