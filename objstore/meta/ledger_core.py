@@ -119,7 +119,7 @@ class LedgerCore:
     @property
     def is_upkeep_due(self) -> bool:
         """Whether `maintain` has something to do before its second is over."""
-        return self._wal_pages >= CHECKPOINT_PAGES
+        return self._wal_pages >= CHECKPOINT_PAGES or self._upkeep.is_due
 
     def commit(self, batch: Sequence[Command[Any]]) -> list[Any]:
         """Decide and commit commands in order, all in one record; for each its result or an exception.
@@ -142,6 +142,11 @@ class LedgerCore:
             outcomes = self._stop(f"the index cannot be used: {exc}", batch, is_written=exc.is_written)
         except JournalLost as exc:
             outcomes = self._stop(f"the journal cannot go on: {exc}", batch, is_written=True)
+        except (
+            Exception
+        ) as exc:  # a defect of ours: how far the batch came, and on which drives, is not known
+            logger.exception("a commit failed")
+            outcomes = self._stop(f"a commit failed: {type(exc).__name__}", batch, is_written=True)
         metrics.LEDGER_BATCH_COMMANDS.observe(len(batch))
         metrics.LEDGER_COMMIT_SECONDS.observe(clock.monotonic_s() - began_s)
         return outcomes
@@ -257,13 +262,14 @@ class LedgerCore:
         """Have a snapshot taken by the next `maintain`, however short the journal is."""
         self._upkeep.want_snapshot()
 
-    def verify_journal(self, callback: Callable[[list[str]], None]) -> None:
+    def verify_journal(self, callback: Callable[[list[str]], None], *, is_deep: bool = False) -> None:
         """Have every byte of journal and snapshots read and mended; `callback` is told what was found, by
-        a later `maintain`."""
+        a later `maintain`. Deep: the index is compared with the journal, too; where it differs, the
+        ledger stops for a rebuild."""
         if self._journal is None or self.failure is not None:
             callback([self.failure or self._started.reason])
         else:
-            self._upkeep.want_verification(callback)
+            self._upkeep.want_verification(callback, is_deep=is_deep)
 
     def inspect_index(self) -> None:
         """A reader found the index damaged: look (not too often), and stop for a rebuild if it is."""
@@ -322,6 +328,7 @@ class LedgerCore:
                 self._index.directory.end_use(self._index.path, self._started.boot_id)
         except (apsw.Error, OSError) as exc:
             logger.error("the index could not be closed cleanly", extra={"error": str(exc)})
+            self._index.directory.distrust()  # what a failed sync leaves behind is not known
         finally:
             self._started.close(self._crew)
 

@@ -385,3 +385,43 @@ def test_commits_go_on_while_a_snapshot_is_taken(roots: list[Path]) -> None:
     again = open_words(settings_for(roots, boot_id="the next boot"))
     assert words_of(again) == model
     again.close()
+
+
+def test_a_defect_in_mid_commit_stops_the_ledger_and_leaves_the_outcome_open(
+    roots: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether the record is on a drive is not known, so no further one may take its place in the chain."""
+    core = open_words(settings_for(roots))
+    core.commit([Put("a", "1")])
+    whole = drive_journal.DriveJournal.append
+    calls = itertools.count()
+
+    def half(self: drive_journal.DriveJournal, *args: Any) -> None:
+        if next(calls) == 1:
+            raise MemoryError
+        whole(self, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(drive_journal.DriveJournal, "append", half)
+        assert [type(outcome) for outcome in core.commit([Put("a", "2")])] == [OutcomeUnknown]
+    assert [type(outcome) for outcome in core.commit([Put("b", "3")])] == [Unavailable]
+    abandon(core)
+    again = open_words(settings_for(roots))
+    assert words_of(again) in ({"a": "1"}, {"a": "2"})
+    again.close()
+
+
+def test_an_index_whose_last_sync_failed_is_built_anew(roots: list[Path]) -> None:
+    core = open_words(settings_for(roots))
+    core.commit([Put("a", "1")])
+    index_path = core.index_path
+
+    def failing(operation: str, path: str, details: tuple[Any, ...]) -> None:
+        if operation == "sync" and path == index_path:
+            raise OSError(errno.EIO, "failed")
+
+    with durable.observed(failing):
+        core.close()
+    again = open_words(settings_for(roots))
+    assert again.index_path != index_path and words_of(again) == {"a": "1"}
+    again.close()
