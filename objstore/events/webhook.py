@@ -1,9 +1,9 @@
 """Events as POST requests to a URL: any 2xx answer means that one was taken."""
 
 from typing import Final
+from urllib.parse import urlsplit
 
 import aiohttp
-from yarl import URL
 
 from objstore.events.outbound import client_session, is_permitted
 from objstore.events.targets import TargetError
@@ -15,16 +15,16 @@ class Webhook:
     """One URL. A user name and password in it go as basic authentication."""
 
     def __init__(self, url: str) -> None:
-        self._url = URL(url)
+        self._url = url
+        self._host = urlsplit(url).hostname or ""
         self._session: aiohttp.ClientSession | None = None
 
     async def send(self, document: bytes) -> None:
         """See `Target.send`."""
         if self._session is None:
             self._session = client_session(TIMEOUT_S)
-        host = self._url.host or ""
-        if _is_address(host) and not is_permitted(host, host):  # addresses never reach the resolver
-            raise TargetError(f"{host} may not be connected to")
+        if _is_address(self._host) and not is_permitted(self._host, self._host):
+            raise TargetError(f"{self._host} may not be connected to")  # it never reaches the resolver
         headers = {"content-type": "application/json"}
         try:
             async with self._session.post(

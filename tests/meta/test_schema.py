@@ -87,6 +87,10 @@ class ApswDatabase(SqliteDatabase):
         self.session = apsw.Session(self.apsw, "main")
         self.session.attach()
 
+    def __del__(self) -> None:
+        self.session.close()
+        self.apsw.close()
+
     def execute(self, sql: str, parameters: Any = ()) -> int:
         self.apsw.execute(sql, parameters)
         return self.apsw.changes()
