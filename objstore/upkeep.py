@@ -87,12 +87,13 @@ async def _temporary_ledger(runtime: Runtime, document: dict[str, Any]) -> Async
 async def check(config: Config) -> tuple[list[str], bool]:
     """What there is to say about the metadata, and whether all is well.
 
-    A ledger verifies journal and snapshots as it starts, mends what can be mended, and rebuilds an index
-    that is missing or damaged; here the index's own structure and the invariants between its rows are
-    looked at, too. Raises DeploymentError, DriveError, MetadataError.
+    The ledger reads every byte of journals and snapshots and mends what can be mended, and compares the
+    index with them, building it anew where it differs; here the index's own structure and the invariants
+    between its rows are looked at, too. Raises DeploymentError, DriveError, MetadataError.
     """
     async with metadata_and_users(config) as (metadata, _):
         status = await metadata.ledger_status()
+        findings = await metadata.verify_journal(is_deep=True) if status["is_writable"] else []
         damaged = await metadata.read(_quick_check)
         broken = [] if damaged else await metadata.read(invariants.violations)
         counts = await metadata.read(queries.counts)
@@ -103,10 +104,12 @@ async def check(config: Config) -> tuple[list[str], bool]:
         f"{counts.repairs} repairs waiting",
         *(f"not written: {reason}" for reason in [status["reason"]] if reason),
         *(f"drive {number} has left the journal: {why}" for number, why in status["failed_drives"].items()),
+        *findings,
         *damaged,
         *broken,
     ]
-    is_well = status["is_writable"] and not damaged and not broken
+    is_mended = all(finding.endswith("mended") for finding in findings)
+    is_well = status["is_writable"] and is_mended and not damaged and not broken
     return [*lines, "all is well" if is_well else "NOT well"], is_well
 
 

@@ -140,13 +140,17 @@ class Metadata:
         status: dict[str, Any] = await self._ask(wire.STATUS)
         return status
 
-    async def verify_journal(self) -> list[str]:
+    async def verify_journal(self, *, is_deep: bool = False) -> list[str]:
         """Have every byte of every journal and snapshot read, and mended where another drive has it; what
         was found, in sentences: nothing where all is well. Takes as long as reading that takes.
 
+        Deep: the index is compared, row by row, with what snapshot and journal make of it, which takes
+        as long and as much room as building it anew; where it differs it is built anew at once.
+
         Raises Busy, Unavailable; OutcomeUnknown after the ledger was lost.
         """
-        findings: list[str] = await self._ask(wire.VERIFY, self._limits.verify_s)
+        word = wire.VERIFY_ALL if is_deep else wire.VERIFY
+        findings: list[str] = await self._ask(word, self._limits.verify_s)
         return findings
 
     async def read(self, query: Query[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

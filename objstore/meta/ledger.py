@@ -142,8 +142,8 @@ class LedgerServer:
         """A frame of commands has come."""
         refused: list[tuple[int, int, Any]] = []
         for number, question in questions:
-            if question == wire.VERIFY:
-                self._verify(session, number)
+            if question in (wire.VERIFY, wire.VERIFY_ALL):
+                self._verify(session, number, is_deep=question == wire.VERIFY_ALL)
             elif isinstance(question, str):
                 refused.append((number, wire.OK, self._answer_word(question)))
             elif len(self._waiting) >= WAITING_COMMANDS_MAX or self._waiting_bytes >= WAITING_BYTES_MAX:
@@ -157,11 +157,11 @@ class LedgerServer:
             self._is_batch_due = True
             asyncio.get_running_loop().call_soon(self._commit_batch)
 
-    def _verify(self, session: "_Session", number: int) -> None:
+    def _verify(self, session: "_Session", number: int, *, is_deep: bool) -> None:
         def answer(findings: list[str]) -> None:
             session.send(wire.frame([(number, wire.OK, findings)]))
 
-        self._core.verify_journal(answer)
+        self._core.verify_journal(answer, is_deep=is_deep)
         self._maintain()
 
     def _answer_word(self, word: str) -> Any:

@@ -157,6 +157,8 @@ class _Start:
         self.epoch = roster.first_epoch(self.incarnation)
         self.directories: list[IndexDirectory] = []
         self.index: Index | None = None
+        self.unwritable: dict[int, DriveJournal] = {}
+        """Drives that can still be read from while the chain is mended, and are let go then."""
 
     def run(self) -> Started:
         found = self.pages.roster
@@ -180,9 +182,16 @@ class _Start:
             self.index.connection.close()
         for directory in self.directories:
             directory.close()
+        self._close_unwritable()
         for number, drive in self.drives.items():
             if number not in self.crew.silent:
                 drive.close()
+
+    def _close_unwritable(self) -> None:
+        for number, drive in self.unwritable.items():
+            if number not in self.crew.silent:
+                drive.close()
+        self.unwritable.clear()
 
     # A deployment without a journal
 
@@ -255,8 +264,9 @@ class _Start:
         chain.mend()
         for number in chain.failed:
             if number in self.drives:
-                self.drives.pop(number).close()
-        members = sorted(chain.members)
+                self.unwritable[number] = self.drives.pop(number)
+        self._close_unwritable()
+        members = sorted(number for number in chain.members if number in self.drives)
         if not members:
             return self._started(found, None, "no journal drive can be written")
         must_publish = is_promoted or found.schema != self.schema.VERSION
@@ -294,13 +304,12 @@ class _Start:
         )
         for number, error in failed.items():
             logger.error("journal drive failed", extra={"drive": number, "error": str(error)})
-            drive = self.drives.pop(number)
-            if number not in self.crew.silent:
-                drive.close()
+            self.unwritable[number] = self.drives.pop(number)
         return told.has_promise_quorum(self.drives) and told.has_quorum(self.drives)
 
     def _started(self, told: Roster, journal: Journal | None, reason: str) -> Started:
         assert self.index is not None
+        self._close_unwritable()
         return Started(
             index=self.index,
             roster=told,
@@ -370,7 +379,7 @@ class _Start:
         if trusted is not None:
             try:
                 trusted.directory.begin_use(trusted.path, self.boot_id)
-                self._replay(trusted, chain.replay_from(trusted.position.point, end), end)
+                replay(trusted, chain, end)
                 self._drop_other_indexes(trusted)
                 return trusted
             except (JournalDamaged, apsw.Error, OSError) as exc:
@@ -393,7 +402,7 @@ class _Start:
                 try:
                     directory = self._directory(path)
                     rebuilt = self._restore(chain.members[number], name, directory)
-                    self._replay(rebuilt, chain.replay_from(rebuilt.position.point, end), end)
+                    replay(rebuilt, chain, end)
                 except (JournalDamaged, _BadSnapshot) as exc:
                     reason = f"snapshot {name} on drive {number}: {exc}"
                     logger.error("index cannot be rebuilt from a snapshot", extra={"reason": reason})
@@ -453,19 +462,6 @@ class _Start:
         assert self.index is not None
         _in_transaction(self.index.connection, self.schema.install)
 
-    def _replay(self, target: Index, records: Iterator[Record], end: Point) -> None:
-        """Apply records. Raises JournalDamaged when one does not fit the rows it was made from."""
-        connection = target.connection
-        while batch := list(islice(records, REPLAY_RECORDS)):
-            try:
-                _in_transaction(connection, lambda db, batch=batch: _apply(db, batch))
-            except apsw.AbortError as exc:
-                raise JournalDamaged(
-                    f"a record of {batch[0].sequence}..{batch[-1].sequence} does not fit"
-                ) from exc
-            target.position = Position.after(batch[-1])
-        assert target.position.point == end
-
     def _drop_other_indexes(self, kept: Index) -> None:
         for directory in self._existing_directories():
             directory.drop_others(kept.path if directory is kept.directory else None)
@@ -520,6 +516,23 @@ def take(source: Index) -> tuple[snapshot.Header, Path]:
         copy.close()
     assert stands is not None and schema is not None
     return snapshot.describe(path, schema, stands), path
+
+
+def replay(target: Index, chain: Chain, end: Point) -> None:
+    """Bring an index to `end` of the chain.
+
+    Raises JournalDamaged when a record is missing or does not fit the rows it was made from; OSError,
+    apsw.Error.
+    """
+    records = chain.replay_from(target.position.point, end)
+    while batch := list(islice(records, REPLAY_RECORDS)):
+        try:
+            _in_transaction(target.connection, lambda db, batch=batch: _apply(db, batch))
+        except apsw.AbortError as exc:
+            sequences = f"{batch[0].sequence} to {batch[-1].sequence}"
+            raise JournalDamaged(f"a journal record of {sequences} does not fit the index") from exc
+        target.position = Position.after(batch[-1])
+    assert target.position.point == end
 
 
 def _apply(db: LedgerDatabase, records: list[Record]) -> None:

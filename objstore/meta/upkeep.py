@@ -7,7 +7,7 @@ at a time, on descriptors of its own, and what it found out is put into effect b
 import errno
 import logging
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import pairwise
@@ -16,11 +16,12 @@ from typing import Final
 import apsw
 
 from objstore import clock, metrics
-from objstore.meta import snapshot
+from objstore.meta import comparison, snapshot
 from objstore.meta.drive_journal import DriveJournal
 from objstore.meta.interface import MetaDrive
 from objstore.meta.journal import Journal
-from objstore.meta.recovery import Chain
+from objstore.meta.recovery import Chain, JournalDamaged
+from objstore.meta.roster import Roster
 from objstore.meta.segment import SegmentName
 from objstore.meta.snapshot import GENERATIONS_KEPT, SnapshotName
 from objstore.meta.start import SNAPSHOT_TEMPORARY, LedgerSettings, Started, take
@@ -37,6 +38,8 @@ RETRY_S: Final = 60.0
 """After a snapshot or a copy that failed."""
 VERIFY_S: Final = 24 * 3600.0
 """Between two readings of every byte of every journal and snapshot."""
+CLOSE_S: Final = 3.0
+"""How long a ledger that stops waits for upkeep under way."""
 HELPLESS_S: Final = 15.0
 """How long a ledger that takes no commands waits before it starts anew to look again."""
 
@@ -71,6 +74,7 @@ class Upkeep:
         self._is_snapshot_wanted = started.needs_snapshot
         self._verify_due_s = self._began_s + VERIFY_S
         self._verify_callbacks: list[Callable[[list[str]], None]] = []
+        self._is_verification_deep = False
 
     def _measure(self, journal: Journal) -> None:
         """What the newest snapshot covers and how long the journal behind it is, from the first member."""
@@ -80,6 +84,16 @@ class Upkeep:
             segments = drive.segments()
             after = [name for name in sorted(segments) if name.first > self.snapshot_sequence]
             self.journal_bytes = sum(segments[name] for name in after)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether `step` has something to do that should not wait for its second to be over."""
+        if self._job is not None:
+            return self._job.is_done
+        journal = self._started.journal
+        if journal is None or clock.monotonic_s() < self._retry_due_s:
+            return False
+        return len(journal.roster.members) < journal.roster.copies and self._candidate(journal) is not None
 
     def step(self) -> None:
         """Put ended work into effect, and begin what is due. Raises JournalLost."""
@@ -111,9 +125,9 @@ class Upkeep:
         logger.error("upkeep failed", extra={"error": str(job.error)})
 
     def close(self) -> None:
-        """Wait for what runs (bounded)."""
+        """Give what runs a moment to end; what it leaves unfinished, the next start removes."""
         if self._thread is not None:
-            self._thread.join(30)
+            self._thread.join(CLOSE_S)
 
     def _begin(self, work: Callable[[], None], finish: Callable[[], None]) -> None:
         job = self._job = _Job(finish)
@@ -212,10 +226,12 @@ class Upkeep:
 
     # Verifying
 
-    def want_verification(self, callback: Callable[[list[str]], None]) -> None:
+    def want_verification(self, callback: Callable[[list[str]], None], *, is_deep: bool) -> None:
         """Read every byte of every journal and snapshot soon, mend what can be mended, and tell what was
-        found, in sentences; nothing where all is well."""
+        found, in sentences; nothing where all is well. Deep: compare the index with the journal, too,
+        and build it anew where it differs."""
         self._verify_callbacks.append(callback)
+        self._is_verification_deep |= is_deep
         self._verify_due_s = self._retry_due_s = 0.0
 
     def _verify(self, journal: Journal) -> tuple[Callable[[], None], Callable[[], None]]:
@@ -225,6 +241,7 @@ class Upkeep:
         last = journal.end.sequence
         findings: list[str] = []
         callbacks, self._verify_callbacks = self._verify_callbacks, []
+        is_deep, self._is_verification_deep = self._is_verification_deep, False
         self._verify_due_s = clock.monotonic_s() + VERIFY_S
 
         def work() -> None:
@@ -236,8 +253,10 @@ class Upkeep:
                     }
                     findings.extend(verify_segments(Chain(told, handles), last))
                     findings.extend(verify_snapshots(list(handles.values())))
-            except OSError as exc:
-                findings.append(f"the journal could not be read to its end: {exc}")
+                    if is_deep:
+                        findings.extend(self._compare(told, handles))
+            except (OSError, apsw.Error, JournalDamaged) as exc:
+                findings.append(f"verifying was not finished: {exc}")
 
         def finish() -> None:
             for finding in findings:
@@ -246,8 +265,18 @@ class Upkeep:
                 self.want_snapshot()
             for callback in callbacks:
                 callback(findings)
+            if any(DIFFERS in finding for finding in findings):
+                self._started.index.directory.distrust()
+                self.restart_reason = "the index differs from the journal"
 
         return work, finish
+
+    def _compare(self, told: Roster, handles: Mapping[int, DriveJournal]) -> list[str]:
+        _, copy = take(self._started.index)
+        try:
+            return comparison.differences(self._started.index, copy, told, handles)
+        finally:
+            self._started.index.directory.remove(copy.name)
 
     # Snapshots
 
@@ -311,6 +340,7 @@ class Upkeep:
         return work, finish
 
 
+DIFFERS: Final = "the index differs from the journal"
 BEYOND_REPAIR: Final = "on every drive: a new snapshot makes up for it"
 
 

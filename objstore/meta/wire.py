@@ -33,6 +33,8 @@ STATUS: Final = "status"
 """Sent in place of a command: answered with the ledger's status as a map."""
 VERIFY: Final = "verify"
 """Sent in place of a command: answered, when every byte of the journal was read, with what was found."""
+VERIFY_ALL: Final = "verify all"
+"""The same, and the index is compared with what the journal makes of it."""
 SUSPECT: Final = "suspect"
 """Sent in place of a command by a reader that found the index damaged: the ledger looks at it itself."""
 

@@ -660,3 +660,21 @@ def test_an_index_may_be_built_anew_on_request(roots: list[Path]) -> None:
     core = open_words(settings_for(roots, rebuild_index=True))
     assert words_of(core) == MODEL
     core.close()
+
+
+def test_a_wrong_value_in_the_index_is_found_by_comparing_it_with_the_journal(roots: list[Path]) -> None:
+    core = open_words(settings_for(roots))
+    core.commit([Put("more", "words")])
+    found: list[list[str]] = []
+    core.verify_journal(found.append, is_deep=True)
+    core.maintain()
+    assert found == [[]]
+    assert core.failure is None
+    core._connection.execute("UPDATE words SET value = 'lost' WHERE name = 'last'")
+    core.verify_journal(found.append, is_deep=True)
+    core.maintain()
+    assert found[1] == ["the index differs from the journal in table words"]
+    assert core.failure is not None
+    core.close()
+    assert reopened(roots) == MODEL | {"more": "words"}
+    assert not [path.name for path in (roots[0] / "index").iterdir() if "tmp" in path.name]
