@@ -87,6 +87,9 @@ async def _serve(
         with suppress(NotImplementedError, RuntimeError):  # not in the main thread: tests
             loop.add_signal_handler(number, server.stop)
     shared.set_index_generation(core.generation)
+    # The ledger before may have committed configuration and died before it said so. From here on nobody reads
+    # an index that lacks it, so what was cached under the old number is all that can be stale.
+    shared.advance_epoch()
     await server.serve(socket_path, on_ready)
 
 

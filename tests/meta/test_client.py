@@ -198,6 +198,14 @@ def test_commands_wait_for_a_ledger_that_comes_back(ledger: LedgerProcess) -> No
     with_client(ledger, body, ClientLimits(unsent_s=30))
 
 
+def test_a_ledger_that_starts_has_everyone_drop_their_caches(ledger: LedgerProcess) -> None:
+    """The one before may have died between a commit of configuration and moving the epoch on."""
+    before = ledger.shared.epoch
+    ledger.kill()
+    ledger.start()
+    assert ledger.shared.epoch > before
+
+
 def test_commands_that_were_never_sent_are_given_up_as_not_written(ledger: LedgerProcess) -> None:
     async def body(client: Metadata) -> None:
         ledger.stop()
