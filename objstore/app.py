@@ -66,14 +66,25 @@ def serve(config: Config, say: Callable[[str], None]) -> None:
 
 
 def open_locked(config: Config, directories: Sequence[Path]) -> DriveSet:
-    """The drives, locked against another server; blank ones become a new deployment together."""
+    """The drives, locked against another server; blank ones become a new deployment together.
+
+    Raises DeploymentError when more shards are asked for than the deployment has drives.
+    """
     erasure = config.erasure
-    return open_drives(
+    drives = open_drives(
         directories,
         create=(erasure.data_shards, erasure.parity_shards),
         lock=True,
         reserve_bytes=config.reserve_bytes,
     )
+    members = len(drives.membership.drives)
+    if erasure.total_shards > members:
+        drives.close()
+        raise DeploymentError(
+            f"erasure {erasure} needs {erasure.total_shards} drives and the deployment has {members}: "
+            "allowed is what fits them, or `objstore drive add` first"
+        )
+    return drives
 
 
 def usable_directories(drives: DriveSet) -> list[Path]:

@@ -164,6 +164,17 @@ def test_more_shards_than_drives_is_refused_before_anything_is_made(tmp_path: Pa
     assert all(names_below(drive) == set() for drive in server.drives)
 
 
+def test_more_shards_than_the_deployment_has_drives_is_refused(stopped: Server) -> None:
+    said = refused(stopped, str(stopped.directory), "--erasure", "6+2")
+    assert "6+2" in said and "8" in said and "6" in said, said
+    assert not (stopped.directory / "d7").exists()
+    stopped.start()
+    try:
+        assert_kept(stopped)
+    finally:
+        stopped.stop()
+
+
 def test_a_drive_going_away_and_coming_back_is_noticed_without_restart(stopped: Server) -> None:
     stopped.start()
     drive, aside = stopped.drives[3], stopped.directory / "aside"
