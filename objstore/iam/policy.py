@@ -137,6 +137,7 @@ class Policy:
 
     def judge(self, request: Request) -> Decision:
         """An explicit Deny wins over every Allow; without either there is no decision."""
+        assert request.action.lower() in ACTIONS, f"{request.action}: no Deny could name it"
         decision = Decision.NEUTRAL
         for statement in self.statements:
             if decision is statement.effect or not statement.applies(request):

@@ -1,0 +1,157 @@
+"""Who may do what, without a server: owners, root, others, objects of others, caching."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from objstore.iam.access import ENFORCED, OBJECT_WRITER
+from objstore.iam.circumstances import Asked, Circumstances
+from objstore.iam.permissions import AccessRules, Permissions, WantedAcl
+from objstore.meta.commands import CreateBucket, PutVersion, SetSubresource
+from objstore.model import ANONYMOUS, Attributes, Bucket, Identity
+from objstore.s3.errors import AccessDenied
+from tests.service.support import LocalFacts
+
+OWNER = Identity("a" * 64, "owner", "", access_key="AKOWNER")
+OTHER = Identity("b" * 64, "other", "", access_key="AKOTHER")
+THIRD = Identity("c" * 64, "third", "", access_key="AKTHIRD")
+ROOT = Identity("f" * 64, "root", "", access_key="AKROOT", is_root=True)
+EVERYBODY = (OWNER, OTHER, THIRD, ROOT, ANONYMOUS)
+
+
+class Epoch:
+    """An epoch that moves when told to."""
+
+    def __init__(self) -> None:
+        self.epoch = 0
+
+
+class World:
+    """One bucket of OWNER's, with objects `own` (of OWNER) and `theirs` (of OTHER)."""
+
+    def __init__(self, ownership: str = ENFORCED, canned: str = "private") -> None:
+        self.facts, self.shared = LocalFacts(), Epoch()
+        self.permissions = Permissions(self.facts, self.shared, AccessRules(blocks_new_buckets=False))
+        wanted = None if canned == "private" else WantedAcl(canned)
+        kinds = asyncio.run(self.permissions.for_new_bucket(OWNER.user_id, ownership, wanted))
+        command = CreateBucket("bucket", OWNER.user_id, "here", subresources=kinds)
+        self.bucket: Bucket = self.write(command)
+        for key, owner in (("own", OWNER), ("theirs", OTHER)):
+            attributes = Attributes()
+            self.write(PutVersion(self.bucket.id, key, 0, "etag", owner.user_id, attributes))
+
+    def write(self, command: Any) -> Any:
+        self.shared.epoch += 1
+        return asyncio.run(self.facts.write(command))
+
+    def put_policy(self, *statements: dict[str, Any]) -> None:
+        document = json.dumps({"Version": "2012-10-17", "Statement": statements}).encode()
+        self.write(SetSubresource(self.bucket.id, "policy", document))
+
+    def allows(self, identity: Identity, action: str, key: str | None = None, **about: Any) -> bool:
+        asked = Asked(identity, action, self.bucket, key, about=Circumstances(**about))
+        return self.permissions.authoriser.is_allowed(asked)
+
+    def allowed(self, action: str, key: str | None = None) -> set[str]:
+        return {identity.name for identity in EVERYBODY if self.allows(identity, action, key)}
+
+
+def statement(effect: str, action: str, principal: Any = "*") -> dict[str, Any]:
+    resources = ["arn:aws:s3:::bucket", "arn:aws:s3:::bucket/*"]
+    return {"Effect": effect, "Action": action, "Principal": principal, "Resource": resources}
+
+
+@pytest.mark.parametrize("ownership", [ENFORCED, OBJECT_WRITER])
+def test_a_bucket_is_its_owners_and_roots_alone(ownership: str) -> None:
+    world = World(ownership)
+    for action, key in (
+        ("s3:ListBucket", None),
+        ("s3:DeleteBucket", None),
+        ("s3:PutBucketPolicy", None),
+        ("s3:GetObject", "own"),
+        ("s3:GetObject", "none"),
+        ("s3:PutObject", "own"),
+        ("s3:DeleteObject", "theirs"),
+    ):
+        assert world.allowed(action, key) == {"owner", "root"}, action
+
+
+def test_the_service_is_for_whoever_has_said_who_they_are() -> None:
+    authoriser = World().permissions.authoriser
+    for identity in EVERYBODY:
+        asked = Asked(identity, "s3:ListAllMyBuckets", None)
+        assert authoriser.is_allowed(asked) is not identity.is_anonymous
+
+
+def test_what_belongs_to_others_is_theirs_while_acls_are_on() -> None:
+    assert World(OBJECT_WRITER).allowed("s3:GetObject", "theirs") == {"other", "root"}
+    assert World(OBJECT_WRITER).allowed("s3:PutObjectAcl", "theirs") == {"other", "root"}
+    assert World(ENFORCED).allowed("s3:GetObject", "theirs") == {"owner", "root"}
+
+
+def test_bucket_acls_allow_listing_and_writing_but_not_reading() -> None:
+    world = World(OBJECT_WRITER, "public-read-write")
+    everybody = {identity.name for identity in EVERYBODY}
+    assert world.allowed("s3:ListBucket") == world.allowed("s3:PutObject", "new") == everybody
+    assert world.allowed("s3:GetObject", "own") == {"owner", "root"}
+    assert world.allowed("s3:GetObject", "none") == everybody, "to be told that there is none"
+    assert world.allowed("s3:PutBucketAcl") == {"owner", "root"}
+    assert world.allowed("s3:PutLifecycleConfiguration") == {"owner", "root"}
+
+
+def test_a_policy_allows_what_it_says() -> None:
+    world = World()
+    world.put_policy(statement("Allow", "s3:GetObject", {"CanonicalUser": OTHER.user_id}))
+    assert world.allowed("s3:GetObject", "own") == {"owner", "other", "root"}
+    assert world.allowed("s3:ListBucket") == {"owner", "root"}
+
+
+def test_a_deny_holds_for_owner_and_root_but_not_upon_the_policy() -> None:
+    world = World()
+    world.put_policy(statement("Deny", "s3:*"))
+    assert world.allowed("s3:GetObject", "own") == set()
+    assert world.allowed("s3:PutBucketPublicAccessBlock") == set()
+    for action in ("s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy"):
+        assert world.allowed(action) == {"owner", "root"}
+
+
+def test_who_is_to_pay_must_say_so_and_be_known() -> None:
+    world = World()
+    world.put_policy(statement("Allow", "s3:GetObject"))
+    payment = b"<RequestPaymentConfiguration><Payer>Requester</Payer></RequestPaymentConfiguration>"
+    world.write(SetSubresource(world.bucket.id, "requestPayment", payment))
+    assert world.allowed("s3:GetObject", "own") == {"owner", "root"}
+    agreed = {"headers": {"x-amz-request-payer": "requester"}}
+    assert world.allows(OTHER, "s3:GetObject", "own", **agreed)
+    assert world.allows(OTHER, "s3:GetObject", "own", query={"x-amz-request-payer": "requester"})
+    assert not world.allows(OTHER, "s3:GetObject", "own", headers={"x-amz-request-payer": "yes"})
+    assert not world.allows(ANONYMOUS, "s3:GetObject", "own", **agreed)
+
+
+def test_rules_are_read_once_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    reads = 0
+    read_now = world.facts.read_now
+
+    def counted(query: Any, *args: Any) -> Any:
+        nonlocal reads
+        reads += 1
+        return read_now(query, *args)
+
+    monkeypatch.setattr(world.facts, "read_now", counted)
+    for _ in range(10):
+        assert world.allows(OWNER, "s3:GetObject", "own")
+    assert reads == 2, "the bucket's configuration and the account's"
+    world.shared.epoch += 1
+    assert world.allows(OWNER, "s3:GetObject", "own")
+    assert reads == 4
+
+
+def test_require_says_no_more_than_that_it_is_denied() -> None:
+    world = World()
+    with pytest.raises(AccessDenied) as refused:
+        world.permissions.authoriser.require(Asked(OTHER, "s3:GetObject", world.bucket, "own"))
+    assert refused.value.message == "Access Denied"
+    assert not refused.value.elements
