@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import urllib3
 
 from tests.operations.refusals import refused
 from tests.support.receiver import Receiver
@@ -155,6 +157,25 @@ def test_filters_and_event_names(client, mine, receiver):
         ("ObjectTagging:Delete", "in/a.jpg"),
         ("ObjectTagging:Put", "in/a.jpg"),
     ]
+
+
+def test_acls_retention_and_forms(client, mine, receiver):
+    bucket = f"{mine}-locked"
+    client.create_bucket(
+        Bucket=bucket, ObjectLockEnabledForBucket=True, ObjectOwnership="BucketOwnerPreferred"
+    )
+    subscribe(client, bucket, "s3:ObjectAcl:Put", "s3:ObjectRetention:Put", "s3:ObjectCreated:Post")
+    form = client.generate_presigned_post(bucket, "a")
+    fields = {**form["fields"], "file": ("file", b"x")}
+    assert urllib3.request("POST", form["url"], fields=fields, timeout=10).status == 204
+    client.put_object_acl(Bucket=bucket, Key="a", ACL="private")
+    until = datetime.now(UTC) + timedelta(hours=1)
+    client.put_object_retention(
+        Bucket=bucket, Key="a", Retention={"Mode": "GOVERNANCE", "RetainUntilDate": until}
+    )
+    records = receiver.wait_for(3, bucket)
+    assert names(records) == ["ObjectCreated:Post", "ObjectAcl:Put", "ObjectRetention:Put"]
+    assert len({record["s3"]["object"]["versionId"] for record in records}) == 1
 
 
 def test_nobody_is_told_of_what_was_refused_or_after_the_configuration_is_gone(client, mine, receiver):

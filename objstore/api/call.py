@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from objstore.events.records import Origin
 from objstore.iam.circumstances import NOTHING_SAID, Circumstances
 from objstore.iam.permissions import Permissions
 from objstore.model import Bucket, Identity
@@ -102,6 +103,12 @@ class Call:
     authority: Authority | None = None
     about: Circumstances = NOTHING_SAID
     """What policies may ask about the request."""
+
+    @property
+    def origin(self) -> Origin:
+        """Who stands behind this request, for those who are told of what it does."""
+        event = self.operation.event or ""
+        return Origin(event, self.identity.user_id, self.remote, self.request_id, self.host_id)
 
     async def require(
         self,

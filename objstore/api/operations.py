@@ -151,7 +151,7 @@ OPERATIONS: Final = (
     Operation("PutObjectTagging",     "PUT",    "object", ("tagging",),    "s3:PutObjectTagging",    object_tagging.put, document=Tagging, is_judged_by_tags=True, version_action="s3:PutObjectVersionTagging", event="s3:ObjectTagging:Put"),
     Operation("DeleteObjectTagging",  "DELETE", "object", ("tagging",),    "s3:DeleteObjectTagging", object_tagging.delete, version_action="s3:DeleteObjectVersionTagging", event="s3:ObjectTagging:Delete"),
     Operation("GetObjectRetention",   "GET",    "object", ("retention",),  "s3:GetObjectRetention",  locking.get_retention),
-    Operation("PutObjectRetention",   "PUT",    "object", ("retention",),  "s3:PutObjectRetention",  locking.put_retention, document=Retention),
+    Operation("PutObjectRetention",   "PUT",    "object", ("retention",),  "s3:PutObjectRetention",  locking.put_retention, document=Retention, event="s3:ObjectRetention:Put"),
     Operation("GetObjectLegalHold",   "GET",    "object", ("legal-hold",), "s3:GetObjectLegalHold",  locking.get_legal_hold),
     Operation("PutObjectLegalHold",   "PUT",    "object", ("legal-hold",), "s3:PutObjectLegalHold",  locking.put_legal_hold, document=LegalHold),
     Operation("UpdateObjectEncryption", "PUT",  "object", ("encryption",), "s3:UpdateObjectEncryption", None, version_action="s3:UpdateObjectVersionEncryption", reason=LATER),

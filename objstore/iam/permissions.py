@@ -1,6 +1,6 @@
 """Policies, ACLs and ownership as clients put and get them. What they mean for a request: iam/authorise."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, NamedTuple, Protocol, cast
 
@@ -11,6 +11,7 @@ from objstore.iam.authorise import OBJECT_ACL, Authoriser, object_acl, owns
 from objstore.iam.policy import parse_policy
 from objstore.meta import queries
 from objstore.meta.commands import SetAccountPublicAccessBlock, SetExtraAttribute, SetSubresource
+from objstore.meta.interface import Command
 from objstore.model import Attributes, Bucket, Identity, ObjectVersion, User
 from objstore.s3 import xml
 from objstore.s3.documents.access import (
@@ -246,12 +247,12 @@ class Permissions:
         bucket: Bucket,
         version: ObjectVersion,
         wanted: WantedAcl | AccessControlPolicy,
+        announced: Callable[[SetExtraAttribute], Command[ObjectVersion]],
     ) -> None:
-        """Replace a version's ACL. Raises as `put_bucket_acl` does."""
+        """Replace a version's ACL. `announced` adds who is told of it. Raises as `put_bucket_acl` does."""
         made = await self._new_acl(bucket, version.owner_id, wanted)
-        await self._facts.write(
-            SetExtraAttribute(bucket.id, version.key, version.version_id, OBJECT_ACL, made.pack())
-        )
+        command = SetExtraAttribute(bucket.id, version.key, version.version_id, OBJECT_ACL, made.pack())
+        await self._facts.write(announced(command))
 
     async def _new_acl(self, bucket: Bucket, owner_id: str, wanted: WantedAcl | AccessControlPolicy) -> Acl:
         access = self.authoriser.access_of(bucket)

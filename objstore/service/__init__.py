@@ -64,7 +64,7 @@ def build_services(
         copies=Copies(facts, writer, reader, objects, notifications),
         uploads=Uploads(facts, writer, notifications),
         subresources=subresources,
-        locks=Locks(facts, subresources),
+        locks=Locks(facts, subresources, notifications),
         notifications=notifications,
         _writer=writer,
     )

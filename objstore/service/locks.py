@@ -8,6 +8,7 @@ gets by default.
 from typing import Final
 
 from objstore import clock
+from objstore.events.records import Origin
 from objstore.meta.commands import EnableObjectLock, ReplaceAttributes
 from objstore.meta.interface import BucketStateInvalid
 from objstore.model import Bucket, ObjectLock, ObjectVersion
@@ -16,6 +17,7 @@ from objstore.s3.documents import locking
 from objstore.s3.documents.locking import ObjectLockConfiguration
 from objstore.s3.errors import InvalidBucketState, InvalidRequest, ObjectLockConfigurationNotFound
 from objstore.service.facts import Facts
+from objstore.service.notifications import Notifications
 from objstore.service.subresources import Subresources
 
 KIND: Final = "object-lock"
@@ -24,8 +26,9 @@ KIND: Final = "object-lock"
 class Locks:
     """The object locks of all buckets."""
 
-    def __init__(self, facts: Facts, subresources: Subresources) -> None:
+    def __init__(self, facts: Facts, subresources: Subresources, notifications: Notifications) -> None:
         self._facts = facts
+        self._notifications = notifications
         self._subresources = subresources
 
     def configuration(self, bucket: Bucket) -> ObjectLockConfiguration:
@@ -64,6 +67,7 @@ class Locks:
         retention: ObjectLock,
         *,
         bypass_governance: bool,
+        origin: Origin | None = None,
     ) -> ObjectVersion:
         """Give a version this retention; its legal hold stays.
 
@@ -74,7 +78,7 @@ class Locks:
         command = ReplaceAttributes(
             bucket.id, key, version_id, lock=retention, bypass_governance=bypass_governance
         )
-        return await self._replace(command)
+        return await self._replace(bucket, command, origin)
 
     async def hold(self, bucket: Bucket, key: str, version_id: str | None, *, is_held: bool) -> ObjectVersion:
         """Put a legal hold on a version, or take it away; its retention stays.
@@ -82,12 +86,16 @@ class Locks:
         Raises InvalidRequest (the bucket has no locks), Refusal, MetadataError.
         """
         check_has_locks(bucket)
-        return await self._replace(ReplaceAttributes(bucket.id, key, version_id, legal_hold=is_held))
+        return await self._replace(
+            bucket, ReplaceAttributes(bucket.id, key, version_id, legal_hold=is_held), None
+        )
 
-    async def _replace(self, command: ReplaceAttributes) -> ObjectVersion:
+    async def _replace(
+        self, bucket: Bucket, command: ReplaceAttributes, origin: Origin | None
+    ) -> ObjectVersion:
         if command.version_id is not None:
             tokens.check_version_id(command.version_id)
-        return await self._facts.write(command)
+        return await self._facts.write(self._notifications.announced(command, bucket, command.key, origin))
 
 
 def check_has_locks(bucket: Bucket) -> None:

@@ -33,7 +33,13 @@ async def get_of_object(call: Call) -> Reply:
 async def put_of_object(call: Call) -> Reply:
     """PutObjectAcl."""
     bucket, version = await _version(call)
-    await call.permissions.put_object_acl(bucket, version, _wanted(call))
+    notifications, origin = call.services.notifications, call.origin
+    await call.permissions.put_object_acl(
+        bucket,
+        version,
+        _wanted(call),
+        lambda command: notifications.announced(command, bucket, version.key, origin),
+    )
     return Reply(headers=_version_header(bucket, version))
 
 

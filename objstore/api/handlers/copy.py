@@ -13,7 +13,6 @@ from objstore.api.handlers.objects import (
     lifecycle_of,
     new_lock,
     new_tags,
-    origin_of,
     version_header,
 )
 from objstore.iam.principals import is_account
@@ -54,7 +53,7 @@ async def copy_object(call: Call) -> Reply:
             lock=with_default(await new_lock(call), call.services.locks.default(bucket)),
             conditions=parse_write_conditions(headers),
             owner_id=access.owner_id,
-            origin=origin_of(call),
+            origin=call.origin,
         ),
         replaces_metadata=_directive(call, "x-amz-metadata-directive", "Unknown metadata directive."),
         replaces_tags=replaces_tags,

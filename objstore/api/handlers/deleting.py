@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from objstore.api.call import Call, Reply
 from objstore.api.handlers.buckets import flag
 from objstore.api.handlers.locking import BYPASS_HEADER, bypasses_governance
-from objstore.api.handlers.objects import bucket_of, origin_of
+from objstore.api.handlers.objects import bucket_of
 from objstore.s3.conditions import parse_http_date, parse_write_conditions
 from objstore.s3.documents import deleting as documents
 from objstore.s3.documents.deleting import MAX_DELETED_KEYS, Delete
@@ -21,7 +21,7 @@ async def delete(call: Call) -> Reply:
         deletion,
         owner_id=bucket_of(call).owner_id,
         bypass_governance=await bypasses_governance(call, call.key),
-        origin=origin_of(call),
+        origin=call.origin,
     )
     headers = {}
     if deleted.is_delete_marker:
@@ -49,7 +49,7 @@ async def delete_many(call: Call) -> Reply:
 
     deletions = [_deletion(wanted) for wanted in document.objects]
     outcomes = await call.services.deletions.delete_many(
-        bucket, deletions, allow, owner_id=bucket.owner_id, bypass_governance=bypasses, origin=origin_of(call)
+        bucket, deletions, allow, owner_id=bucket.owner_id, bypass_governance=bypasses, origin=call.origin
     )
     entries = [_entry(deletion, outcome) for deletion, outcome in zip(deletions, outcomes, strict=True)]
     if document.quiet:

@@ -44,6 +44,7 @@ async def put_retention(call: Call) -> Reply:
         call.query.get("versionId"),
         locking.lock_of(wanted, clock.now_ms()),
         bypass_governance=await bypasses_governance(call, call.key),
+        origin=call.origin,
     )
     return Reply()
 

@@ -12,7 +12,6 @@ from objstore.api.handlers.objects import (
     lifecycle_of,
     new_lock,
     new_tags,
-    origin_of,
     part_number,
     version_header,
 )
@@ -80,7 +79,7 @@ async def complete(call: Call) -> Reply:
         checksum_type=None if type_name is None else type_named(type_name),
         object_size=_object_size(call),
         conditions=parse_write_conditions(headers),
-        origin=origin_of(call),
+        origin=call.origin,
         default_lock=call.services.locks.default(bucket),
     )
 

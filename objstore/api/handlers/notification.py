@@ -2,7 +2,7 @@
 
 from objstore.api.call import Call, Reply
 from objstore.api.handlers.buckets import flag
-from objstore.api.handlers.objects import bucket_of, origin_of
+from objstore.api.handlers.objects import bucket_of
 
 
 async def put(call: Call) -> Reply:
@@ -10,7 +10,7 @@ async def put(call: Call) -> Reply:
     await call.services.notifications.put(
         bucket_of(call),
         call.document,
-        origin_of(call),
+        call.origin,
         is_unchecked=flag(call, "x-amz-skip-destination-validation"),
     )
     return Reply()

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from objstore.api.call import Call, Reply
-from objstore.api.handlers.objects import bucket_of, find, origin_of, version_header
+from objstore.api.handlers.objects import bucket_of, find, version_header
 from objstore.s3.documents.tagging import tagging_of, tags_of
 
 
@@ -27,5 +27,5 @@ async def delete(call: Call) -> Reply:
 async def _replace(call: Call, status: int, tags: Mapping[str, str]) -> Reply:
     bucket = bucket_of(call)
     version_id = call.query.get("versionId")
-    version = await call.services.objects.replace_tags(bucket, call.key, version_id, tags, origin_of(call))
+    version = await call.services.objects.replace_tags(bucket, call.key, version_id, tags, call.origin)
     return Reply(status, version_header(bucket, version.version_id))

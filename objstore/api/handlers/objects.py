@@ -6,7 +6,6 @@ from typing import Final
 from objstore import clock
 from objstore.api.call import Call, Reply
 from objstore.api.handlers.acl import new_object_access
-from objstore.events.records import Origin
 from objstore.model import Bucket, ObjectLock, ObjectVersion, Versioning
 from objstore.s3.conditions import (
     Outcome,
@@ -55,7 +54,7 @@ async def put(call: Call) -> Reply:
         integrity=integrity,
         conditions=parse_write_conditions(headers),
         owner_id=access.owner_id,
-        origin=origin_of(call),
+        origin=call.origin,
     )
     if new.lock is not None and not integrity.is_given:
         raise InvalidRequest(
@@ -215,13 +214,6 @@ def bucket_of(call: Call) -> Bucket:
     """The bucket's facts, which the pipeline has looked up for every bucket and object operation."""
     assert call.bucket is not None
     return call.bucket
-
-
-def origin_of(call: Call) -> Origin:
-    """Who stands behind this request, for those who are told of what it does."""
-    return Origin(
-        call.operation.event or "", call.identity.user_id, call.remote, call.request_id, call.host_id
-    )
 
 
 def lifecycle_of(call: Call) -> LifecycleConfiguration | None:

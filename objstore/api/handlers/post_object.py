@@ -8,7 +8,7 @@ from objstore import clock
 from objstore.api.call import Call, Reply
 from objstore.api.forms import FIELDS_BYTES_MAX, Form, read_form
 from objstore.api.handlers.acl import new_object_access
-from objstore.api.handlers.objects import bucket_of, lifecycle_of, origin_of, version_header
+from objstore.api.handlers.objects import bucket_of, lifecycle_of, version_header
 from objstore.model import ObjectVersion
 from objstore.s3 import xml
 from objstore.s3.documents.posting import PostResponse
@@ -51,7 +51,7 @@ async def upload(call: Call) -> Reply:
         lock=with_default(parse_lock(fields, clock.now_ms()), call.services.locks.default(bucket)),
         integrity=parse_integrity(fields),
         owner_id=access.owner_id,
-        origin=origin_of(call),
+        origin=call.origin,
     )
     if policy is not None:
         form.file.check_so_far, form.file.check_all = policy.check_size_so_far, policy.check_size
