@@ -23,6 +23,7 @@ EMPTY = {
     "get_bucket_abac": {"AbacStatus": {"Status": "Disabled"}},
     "get_bucket_location": {"LocationConstraint": None},
     "get_bucket_logging": {},
+    "get_bucket_notification": {},
     "get_bucket_notification_configuration": {},
     "get_bucket_request_payment": {"Payer": "BucketOwner"},
     "get_bucket_versioning": {},
@@ -55,13 +56,7 @@ DELETED = {
     "delete_public_access_block": ("get_public_access_block", "NoSuchPublicAccessBlockConfiguration"),
 }
 
-NOT_BUILT_YET = {
-    "get_bucket_encryption",
-    "get_bucket_lifecycle",
-    "get_bucket_notification",
-    "get_bucket_notification_configuration",
-    "get_bucket_replication",
-}
+NOT_BUILT_YET = {"get_bucket_encryption", "get_bucket_replication"}
 
 
 def answered(answer):
