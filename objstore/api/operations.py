@@ -81,9 +81,9 @@ class Operation:
     document: type[Any] | None = None
     """The XML document read from the body before the handler runs; `bytes`: the body as it is."""
     is_document_optional: bool = False
-    checksums_are_of_object: bool = False
     is_judged_by_tags: bool = False
     """The tags of its document take part in the decision, so that it is read before."""
+    checksums_are_of_object: bool = False
     """x-amz-checksum-* speaks of the object that results, not of this request's body."""
     stores_body: bool = False
     """The body is bytes to store, so that its absence must be said by a length of zero (else 411)."""
@@ -221,7 +221,6 @@ OPERATIONS: Final = (
     Operation("DeleteBucketWebsite",   "DELETE", "bucket", ("website",),     "s3:DeleteBucketWebsite",  bucket_subresources.delete),
     Operation("GetObjectLockConfiguration", "GET", "bucket", ("object-lock",), "s3:GetBucketObjectLockConfiguration", locking.get_configuration),
     Operation("PutObjectLockConfiguration", "PUT", "bucket", ("object-lock",), "s3:PutBucketObjectLockConfiguration", locking.put_configuration, document=ObjectLockConfiguration),
-
     # S3 Metadata.
     Operation("CreateBucketMetadataConfiguration", "POST",   "bucket", ("metadataConfiguration",), "s3:CreateBucketMetadataTableConfiguration", None, reason=TABLES),
     Operation("GetBucketMetadataConfiguration",    "GET",    "bucket", ("metadataConfiguration",), "s3:GetBucketMetadataTableConfiguration",    bucket_subresources.get),
