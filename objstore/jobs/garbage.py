@@ -45,9 +45,11 @@ def deletable_before_ms(shared: SharedState, grace_s: float) -> int:
     now_ms = clock.now_ms()
     limit_ms = now_ms - int(grace_s * 1000)
     oldest_ms = shared.oldest_read_ms()
-    if oldest_ms is None or oldest_ms < now_ms - READ_HONOURED_S * 1000:
+    if oldest_ms is None:
         return limit_ms
-    return min(limit_ms, oldest_ms - READ_MARGIN_MS)
+    # One read that hangs for ever must not take away what shields the younger ones behind it.
+    honoured_ms = max(oldest_ms, now_ms - int(READ_HONOURED_S * 1000))
+    return min(limit_ms, honoured_ms - READ_MARGIN_MS)
 
 
 class Garbage:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from objstore import clock
-from objstore.jobs.garbage import READ_HONOURED_S, Garbage, deletable_before_ms
+from objstore.jobs.garbage import READ_HONOURED_S, Garbage
 from objstore.meta import queries
 from objstore.meta.commands import AbortUpload, CreateUpload, PutPart
 from objstore.meta.interface import Unavailable
@@ -82,8 +82,21 @@ def test_a_read_that_began_after_the_deletion_keeps_nothing(scene: Scene) -> Non
 
 def test_a_read_that_never_ends_does_not_keep_bytes_for_ever(scene: Scene) -> None:
     scene.shared.set_oldest_read(0, clock.now_ms())
-    advance(scene, READ_HONOURED_S + 1)
-    assert deletable_before_ms(scene.shared, 30.0) == clock.now_ms() - 30_000
+    advance(scene, 10)
+    ref = scene.deleted_object()
+    advance(scene, READ_HONOURED_S + 20)
+    scene.run()
+    assert scene.store.good_shards(ref) == 0
+
+
+def test_a_read_that_never_ends_takes_no_bytes_from_those_that_began_later(scene: Scene) -> None:
+    """A worker tells of its oldest read alone: behind one that hangs there may be others, an hour old."""
+    scene.shared.set_oldest_read(0, clock.now_ms())
+    advance(scene, READ_HONOURED_S)
+    ref = scene.deleted_object()
+    advance(scene, 3600)
+    scene.run()
+    assert scene.store.good_shards(ref) == 6
 
 
 def test_a_tombstone_stays_until_a_drive_that_was_away_is_cleared(scene: Scene) -> None:
