@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import Callable, Iterator
+from random import Random
 from typing import Any
 
 import pytest
@@ -426,3 +427,96 @@ def test_a_leap_of_the_clock_expires_nothing_until_an_operator_says_it_is_right(
     scene.metadata.apply(SetState(TRUSTED_STATE, str(clock.now_ms()).encode()))
     scene.run()
     assert not scene.keys
+
+
+# Against a count by hand
+
+
+def expected_by_hand(
+    versions: list[ObjectVersion], rules: list[LifecycleRule], now_ms: int
+) -> set[tuple[str, str]]:
+    """The versions that are due (key, id), each found by looking at all versions of its key."""
+    due = set()
+    for version in versions:
+        of_key = sorted((v for v in versions if v.key == version.key), key=lambda v: -v.sequence)
+        place = of_key.index(version)
+        for rule in rules:
+            assert rule.filter is not None
+            prefix, tag = rule.filter.prefix or "", rule.filter.tag
+            if not version.key.startswith(prefix) or (tag and version.tags.get(tag.key) != tag.value):
+                continue
+            past, expiration = rule.noncurrent_version_expiration, rule.expiration
+            if place and past is not None and past.noncurrent_days is not None:
+                newer = [v for v in of_key[1:place] if not v.is_delete_marker]
+                is_over = midnight_after(of_key[place - 1].modified_ms, past.noncurrent_days) <= now_ms
+                if is_over and len(newer) >= (past.newer_noncurrent_versions or 0):
+                    due.add((version.key, version.version_id))
+            if place or expiration is None:
+                continue
+            is_over = (
+                expiration.days is not None and midnight_after(version.modified_ms, expiration.days) <= now_ms
+            )
+            if version.is_delete_marker:
+                is_over = len(of_key) == 1 and (
+                    is_over
+                    or (bool(expiration.expired_object_delete_marker) and version.modified_ms <= now_ms)
+                )
+            if is_over:
+                due.add((version.key, version.version_id))
+    return due
+
+
+def midnight_after(since_ms: int, days: int) -> int:
+    at_ms = since_ms + days * DAY_MS
+    return at_ms - at_ms % DAY_MS + DAY_MS
+
+
+def random_rule(random: Random, number: int) -> LifecycleRule:
+    chosen = random.choice(
+        [Filter(), Filter(prefix="a"), Filter(prefix="b/"), Filter(tag=Tag(key="t", value="1"))]
+    )
+    expiration = random.choice([None, Expiration(days=random.randint(1, 4)), MARKERS.expiration])
+    if chosen.tag is not None and expiration is MARKERS.expiration:
+        expiration = None
+    past = NoncurrentVersionExpiration(
+        noncurrent_days=random.randint(1, 4), newer_noncurrent_versions=random.choice([None, 1, 3])
+    )
+    return LifecycleRule(
+        id=f"r{number}",
+        status="Enabled",
+        filter=chosen,
+        expiration=expiration,
+        noncurrent_version_expiration=past if expiration is None or random.random() < 0.5 else None,
+    )
+
+
+@pytest.mark.parametrize("run", range(60))
+def test_the_plan_is_what_a_count_by_hand_finds(
+    scene: Scene, run: int, seeded: Random, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lifecycle, "PAGE_ROWS", seeded.choice([1, 2, 3, 5, 1000]))
+    if seeded.random() < 0.8:
+        scene.versioned()
+    rules = [random_rule(seeded, number) for number in range(seeded.randint(1, 3))]
+    scene.rules(*rules)
+    for _ in range(seeded.randint(1, 60)):
+        key = seeded.choice(["a", "a0", "b/1", "b/2", "c"])
+        if seeded.random() < 0.25:
+            scene.delete(key)
+        else:
+            scene.put(key, tags={"t": seeded.choice("12")})
+        scene.days(seeded.random() / 4)
+
+    async def planned() -> list[tuple[str, str]]:
+        return [(due.key, due.id) async for due in plan(scene.metadata.metadata, None, REAL_DAYS)]
+
+    versions = scene.versions
+    found = asyncio.run(planned())
+    assert len(found) == len(set(found))
+    expected = expected_by_hand(versions, rules, clock.now_ms())
+    assert set(found) == expected
+    scene.run()
+    kept = {(version.key, version.version_id) for version in scene.versions}
+    assert {(version.key, version.version_id) for version in versions} - expected <= kept, (
+        "what is not due is never touched"
+    )

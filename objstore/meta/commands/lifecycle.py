@@ -5,10 +5,11 @@ the version, or changed the rules. So each command carries what was judged and d
 it is still exactly so: an object that was replaced is never deleted in place of the one that expired.
 """
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final
+
+import xxhash
 
 from objstore.meta import queries
 from objstore.meta.commands.objects import Deleted, DeleteVersion
@@ -42,8 +43,9 @@ _OTHER = "SELECT 1 FROM history WHERE bucket_id = ? AND key = ? AND version_id <
 
 
 def digest_of(document: bytes) -> bytes:
-    """What stands for a lifecycle document in the commands below."""
-    return hashlib.sha256(document).digest()
+    """What stands for a lifecycle document in the commands below. Taken once a command: it must be quick,
+    for a document may have a thousand rules."""
+    return xxhash.xxh3_128_digest(document)
 
 
 def _rules_stand(db: Database, bucket_id: int, rules: bytes) -> bool:
