@@ -549,6 +549,14 @@ def test_complete_conflicts_when_a_part_was_replaced_meanwhile(facts: Facts) -> 
     assert len(facts.garbage()) == 1
 
 
+def test_complete_that_took_the_upload_for_completed_makes_no_empty_object_of_it(facts: Facts) -> None:
+    begin(facts, 5)
+    with pytest.raises(Conflict):
+        complete(facts, ())
+    assert queries.upload(facts.db, facts.bucket.id, "key", "upload") is not None
+    assert queries.current(facts.db, facts.bucket.id, "key") is None
+
+
 def test_complete_refused_by_a_condition_leaves_the_upload(facts: Facts) -> None:
     facts.put()
     named = begin(facts, 5)

@@ -156,6 +156,8 @@ class CompleteUpload:
         upload = queries.upload(db, self.bucket_id, self.key, self.upload_id)
         if upload is None:
             return self._completed_before(db)
+        if not self.parts:
+            raise Conflict(f"upload {self.upload_id} is under way, and the caller thought it was completed")
         versioning, current = look(db, self.bucket_id, self.key, self.conditions)
         unnamed = self._check_parts(db)
         version = put_current(
