@@ -30,14 +30,8 @@ unlink (), rmdir (), open (), read (offset, length).
 """
 
 _IOV_MAX: Final = 1024
-DIRECT_BYTES_MIN: Final = 1 << 20
-"""Smaller files are written through the page cache: they are likely to be read soon, and whole."""
 ALIGNMENT: Final = 4096
 """What reads and writes past the page cache must begin and end at, in the file and in memory."""
-_ALIGNED_BYTES: Final = 1 << 20
-_ALIGNED_KEPT: Final = 32
-_aligned: list[mmap.mmap] = []
-"""Page-aligned buffers for O_DIRECT, used over and over: memory touched once costs nothing again."""
 _observer: Observer | None = None
 _paths: dict[int, str] = {}
 
@@ -149,17 +143,19 @@ def write(descriptor: int, offset: int, buffers: Sequence[Buffer]) -> int:
     return total
 
 
-def create_synced(directory: int, name: str, buffers: Sequence[Buffer]) -> None:
+def create_synced(
+    directory: int, name: str, buffers: Sequence[Buffer], staging: mmap.mmap | None = None
+) -> None:
     """Create the file `name` (mode 0600) with `buffers` one after the other; synced, but not its name.
 
-    Large files go past the page cache where the file system can do that: a fraction of the CPU, and what
-    is read often stays cached. FileExistsError if there is one; any other error leaves no file, if it can.
+    Given `staging`, whole pages of memory to use meanwhile, they go past the page cache where the file
+    system can do that: a fraction of the CPU, and what is read often stays cached. FileExistsError if
+    there is one; any other error leaves no file, if it can.
     """
     descriptor = create(directory, name)
     try:
         try:
-            total = sum(map(len, buffers))
-            if total < DIRECT_BYTES_MIN or not _write_direct(descriptor, buffers, total):
+            if staging is None or not _write_direct(descriptor, buffers, staging):
                 write(descriptor, 0, buffers)
             sync(descriptor)
         finally:
@@ -170,26 +166,25 @@ def create_synced(directory: int, name: str, buffers: Sequence[Buffer]) -> None:
         raise
 
 
-def _write_direct(descriptor: int, buffers: Sequence[Buffer], total: int) -> bool:
-    """Write from offset 0 with O_DIRECT, by way of an aligned buffer; False if that cannot be done here."""
+def _write_direct(descriptor: int, buffers: Sequence[Buffer], staging: mmap.mmap) -> bool:
+    """Write from offset 0 with O_DIRECT, by way of `staging`; False if that cannot be done here."""
     try:
         _set_direct(descriptor, True)
     except OSError:
         return False
     if _observer is not None:
         _tell("write", path_of(descriptor), 0, b"".join(bytes(b) for b in buffers))
-    aligned = _aligned.pop() if _aligned else mmap.mmap(-1, _ALIGNED_BYTES)
     try:
-        with memoryview(aligned) as view:
+        with memoryview(staging) as view:
             written = filled = 0
             for buffer in buffers:
                 rest = memoryview(buffer).cast("B")
                 while rest:
-                    length = min(len(rest), _ALIGNED_BYTES - filled)
+                    length = min(len(rest), len(view) - filled)
                     view[filled : filled + length] = rest[:length]
                     filled += length
                     rest = rest[length:]
-                    if filled == _ALIGNED_BYTES:
+                    if filled == len(view):
                         _write_whole(descriptor, view, written)
                         written += filled
                         filled = 0
@@ -198,15 +193,12 @@ def _write_direct(descriptor: int, buffers: Sequence[Buffer], total: int) -> boo
                 view[filled:padded] = bytes(padded - filled)
                 with view[:padded] as last:
                     _write_whole(descriptor, last, written)
-                os.ftruncate(descriptor, total)
+                os.ftruncate(descriptor, sum(map(len, buffers)))
     except OSError as exc:
         if exc.errno != errno.EINVAL:
             raise
         _set_direct(descriptor, False)
         return False
-    finally:
-        if len(_aligned) < _ALIGNED_KEPT:
-            _aligned.append(aligned)
     return True
 
 

@@ -79,7 +79,7 @@ class Codec:
         """The engine that runs the code: "isal" or "zfec"."""
         return self._engine.name
 
-    def encode(self, chunk: Buffer, parity_buffer: bytearray | None = None) -> list[Buffer]:
+    def encode(self, chunk: Buffer, parity_buffer: bytearray | memoryview | None = None) -> list[Buffer]:
         """All shards of a chunk (at least 1 byte), each of ceil(len(chunk) / k) bytes.
 
         Data shards are views of `chunk`, except those that reach past its end, which are padded copies;

@@ -12,7 +12,6 @@ from contextlib import suppress
 from sys import getrefcount
 from typing import Final
 
-BUFFER_BYTES_MIN: Final = 1 << 20
 ALIGNED_STEP_BYTES: Final = 1 << 20
 ALIGNED_EXTRA_BYTES: Final = 64 << 10
 """Aligned buffers are of a multiple of the first and the second: few sizes, so that they fit one another's
@@ -72,45 +71,12 @@ class MemoryBudget:
                 future.set_result(None)
 
 
-class BufferPool:
-    """Buffers of powers of two, kept when given back as long as they are few. One event loop."""
-
-    def __init__(self, kept_bytes_max: int) -> None:
-        self._kept_bytes_max = kept_bytes_max
-        self._kept_bytes = 0
-        self._kept: dict[int, list[bytearray]] = {}
-        self._is_idle = True
-
-    def take(self, length: int) -> bytearray:
-        """A buffer of at least `length` bytes, with whatever was in it."""
-        self._is_idle = False
-        size = max(BUFFER_BYTES_MIN, 1 << (length - 1).bit_length())
-        kept = self._kept.get(size)
-        if kept:
-            self._kept_bytes -= size
-            return kept.pop()
-        return bytearray(size)
-
-    def give(self, buffer: bytearray) -> None:
-        """Give a buffer back; nobody, no thread either, may use it any more."""
-        size = len(buffer)
-        if self._kept_bytes + size <= self._kept_bytes_max:
-            self._kept.setdefault(size, []).append(buffer)
-            self._kept_bytes += size
-
-    def trim(self) -> None:
-        """Let go of all if none was taken since this was called last."""
-        if self._is_idle:
-            self._kept.clear()
-            self._kept_bytes = 0
-        self._is_idle = True
-
-
 class AlignedBuffers:
-    """Page-aligned buffers to read into past the page cache. Any thread may take one.
+    """Page-aligned buffers for bodies on their way to and from the drives. Any thread may take one.
 
-    Nobody gives them back: pieces of a body wait as views in a socket, and who holds them last is not
-    known. A buffer is used again when nothing views it any more, which its reference count tells.
+    Nobody gives them back: a piece of a body may wait as a view in a socket, or be read by a thread that
+    hangs, and who holds it last is not known. A buffer is used again when nothing views it any more,
+    which its reference count tells.
     """
 
     def __init__(self, kept_bytes_max: int) -> None:

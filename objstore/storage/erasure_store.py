@@ -30,7 +30,7 @@ from objstore.erasure.codec import Codec, EngineName
 from objstore.erasure.geometry import shard_bytes
 from objstore.model import BlobRef
 from objstore.storage import listing, locator, packs, placement, shard_files
-from objstore.storage.budget import AlignedBuffers, BufferPool, MemoryBudget
+from objstore.storage.budget import AlignedBuffers, MemoryBudget
 from objstore.storage.compaction import PackMoves
 from objstore.storage.drive import DriveSet, Handle
 from objstore.storage.interface import (
@@ -58,6 +58,7 @@ from objstore.storage.writing import (
     Frame,
     PackedWrite,
     frames_of,
+    parity_buffer,
     write_quorum,
 )
 
@@ -107,7 +108,7 @@ class ErasureBlobStore:
         self.total_shards = data_shards + parity_shards
         self.budget = MemoryBudget(memory_bytes - memory_bytes // READ_SHARE)
         self.read_budget = MemoryBudget(memory_bytes // READ_SHARE)
-        self._buffers = BufferPool(memory_bytes // 2)
+        self._buffers = AlignedBuffers(memory_bytes)
         self._engine = engine
         self._chunk_bytes = chunk_bytes
         self._packed_bytes_max = min(data_shards * PACKED_SHARD_BYTES_MAX, chunk_bytes)
@@ -132,9 +133,8 @@ class ErasureBlobStore:
         self._ticker: asyncio.Task[None] | None = None
         self._is_closed = False
         self._latencies = Latencies()
-        self._aligned = AlignedBuffers(memory_bytes // 2)
         self._source = Source(
-            drives, self._readers, self.read_budget, self._aligned, self._latencies, self.codec, self._report
+            drives, self._readers, self.read_budget, self._buffers, self._latencies, self.codec, self._report
         )
         self._moves = PackMoves(drives, self._readers, self._writers, self._layout)
 
@@ -197,6 +197,10 @@ class ErasureBlobStore:
         if charge:
             await self.budget.take(charge)
         try:
+            if charge:
+                data = memoryview(self._buffers.take(size))[:size]
+                await Filler(source, size).fill(data, None)
+                return await self._put_packed(data, observe)
             pieces = []
             received = 0
             async for piece in source:
@@ -229,7 +233,8 @@ class ErasureBlobStore:
             if size <= INLINE_BYTES:
                 frames = frames_of(codec, blob_id, size, 0, data)
             else:
-                frames = await blocking.run(frames_of, codec, blob_id, size, 0, data)
+                parity = parity_buffer(codec, size, self._buffers)
+                frames = await blocking.run(frames_of, codec, blob_id, size, 0, data, parity)
         except BaseException:
             if observing is not None:
                 self._in_background(_ignored(observing))
@@ -268,40 +273,36 @@ class ErasureBlobStore:
         storing: asyncio.Task[None] | None = None
         await self.budget.take(charge)
         charged = charge
-        buffer = self._buffers.take(chunk_size)
-        other = bytearray()
-        """The second buffer: empty, then being stored while the first one is filled."""
         try:
             filler = Filler(source, size_hint)
-            while filled := await filler.fill(memoryview(buffer)[:chunk_size], storing):
+            while True:
+                buffer = memoryview(self._buffers.take(chunk_size))[:chunk_size]
+                filled = await filler.fill(buffer, storing)
+                if not filled:
+                    break
+                chunk = buffer[:filled]
+                del buffer
                 if write is None:
                     if filler.is_done and filled <= self._packed_bytes_max:
-                        return await self._put_packed(memoryview(buffer)[:filled], observe)
+                        return await self._put_packed(chunk, observe)
                     write = self._files_write(size_hint or 0, chunk_size)
                 if storing is not None:
                     await asyncio.shield(storing)
-                    if write.has_stragglers:
-                        other = self._buffers.take(chunk_size)
-                storing = asyncio.create_task(write.chunk(memoryview(buffer)[:filled], observe))
+                storing = asyncio.create_task(write.chunk(chunk, observe))
+                del chunk
                 if filler.is_done:
                     break
-                if not other and self.budget.try_take(charge):
+                if charged == charge and self.budget.try_take(charge):
                     charged += charge
-                    other = self._buffers.take(chunk_size)
-                if other and not self.budget.waiting:
-                    buffer, other = other, buffer
-                    continue
+                if charged > charge and not self.budget.waiting:
+                    continue  # the next chunk is filled while this one is stored
                 # Others wait for memory: one chunk after the other, and between two it is their turn.
                 await asyncio.shield(storing)
                 storing = None
-                if not write.has_stragglers:
-                    self._give_buffers(buffer, other)
-                buffer = other = bytearray()
                 self.budget.give(charged)
                 charged = 0
                 await self.budget.take(charge)
                 charged = charge
-                buffer = self._buffers.take(chunk_size)
             if write is None:
                 raise ValueError("a blob has at least one byte")
             if storing is not None:
@@ -311,14 +312,11 @@ class ErasureBlobStore:
             if write is not None:
                 cleaning = self._in_background(self._discard(write, storing, charged))
                 charged = 0
-                buffer = other = bytearray()  # threads may still read them
                 if not isinstance(exc, asyncio.CancelledError):
                     await asyncio.shield(cleaning)
             raise
         finally:
             self.budget.give(charged)
-            if write is None or not write.has_stragglers:
-                self._give_buffers(buffer, other)
         if write.has_strays:
             self._in_background(self._discard(write, None, 0))
         ref = BlobRef(write.blob_id, write.size, layout.pack())
@@ -326,11 +324,6 @@ class ErasureBlobStore:
         if fewest < layout.total_shards:
             self._report(ref, f"stored on {fewest} drives of {layout.total_shards}")
         return ref
-
-    def _give_buffers(self, *buffers: bytearray) -> None:
-        for buffer in buffers:
-            if buffer:
-                self._buffers.give(buffer)
 
     def _files_write(self, blob_size: int, chunk_size: int) -> FilesWrite:
         blob_id = clock.new_id()
@@ -691,7 +684,6 @@ class ErasureBlobStore:
         if now_s - self._swept_s > SWEEP_S:
             self._swept_s = now_s
             self._buffers.trim()
-            self._aligned.trim()
             for reader in self._readers.values():
                 with suppress(PoolFull):
                     reader.drive.pool.submit(reader.forget_removed)

@@ -129,7 +129,7 @@ class Shard:
         self._source = source
         self._reader = source.readers[drive.path]
         self._is_past_cache = (
-            past_cache and isinstance(layout, Files) and payload_bytes >= durable.DIRECT_BYTES_MIN
+            past_cache and isinstance(layout, Files) and payload_bytes >= shard_files.PAST_CACHE_BYTES_MIN
         )
         self._handle: Handle | None = None
         self._base = 0

@@ -235,7 +235,9 @@ class _Repair:
             name = ShardName(self._ref.id, chunk.index, number)
             with suppress(OSError, PoolFull):
                 if drive is not None:
-                    future = drive.pool.submit(shard_files.rewrite, drive.opened(), name, frames[number])
+                    future = drive.pool.submit(
+                        shard_files.rewrite, drive.opened(), name, frames[number], self._source.buffers
+                    )
                     writing[future] = number
         if writing:
             await asyncio.wait(writing)

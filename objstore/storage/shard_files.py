@@ -6,14 +6,20 @@ the metadata is what makes a blob exist. All functions here block and run in the
 """
 
 import errno
+import mmap
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from os import urandom
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from objstore import durable
 from objstore.durable import Buffer
+from objstore.storage.budget import AlignedBuffers
 from objstore.storage.drive import SHARD_DIRECTORIES, Handle, Session
+
+PAST_CACHE_BYTES_MIN: Final = 1 << 20
+"""Smaller shards go through the page cache: they are likely to be read soon, and whole."""
+STAGING_BYTES: Final = 1 << 20
 
 
 class ShardName(NamedTuple):
@@ -50,7 +56,13 @@ def _directory(session: Session, blob_id: bytes) -> Handle:
     return Handle(durable.open_directory(session.shards.fd, ShardName(blob_id, 0, 0).directory))
 
 
-def write(session: Session, name: ShardName, frame: Sequence[Buffer]) -> None:
+def _staging(frame: Sequence[Buffer], buffers: AlignedBuffers) -> mmap.mmap | None:
+    """What it takes to write a large frame past the page cache."""
+    is_large = sum(map(len, frame)) >= PAST_CACHE_BYTES_MIN
+    return buffers.take(STAGING_BYTES) if is_large else None
+
+
+def write(session: Session, name: ShardName, frame: Sequence[Buffer], buffers: AlignedBuffers) -> None:
     """Write a new shard file and sync it; durable after `sync_names`. An error leaves no file, if it can."""
     try:
         directory = _directory(session, name.blob_id)
@@ -58,7 +70,7 @@ def write(session: Session, name: ShardName, frame: Sequence[Buffer]) -> None:
         durable.make_directory(session.shards.fd, name.directory)
         durable.sync_directory(session.shards.fd)
         directory = _directory(session, name.blob_id)
-    durable.create_synced(directory.fd, name.file, frame)
+    durable.create_synced(directory.fd, name.file, frame, _staging(frame, buffers))
 
 
 def sync_names(session: Session, blob_id: bytes) -> None:
@@ -67,13 +79,13 @@ def sync_names(session: Session, blob_id: bytes) -> None:
     durable.sync_directory(directory.fd)
 
 
-def rewrite(session: Session, name: ShardName, frame: Sequence[Buffer]) -> None:
+def rewrite(session: Session, name: ShardName, frame: Sequence[Buffer], buffers: AlignedBuffers) -> None:
     """Put a good shard in the place of a bad or absent one: written beside it, synced, read back from the
     medium, then renamed over it. Durable on return; the old file stays until the new one has proved itself.
     """
     directory = _directory(session, name.blob_id)
     temporary = f"{name.file}.{urandom(4).hex()}.new"
-    durable.create_synced(directory.fd, temporary, frame)
+    durable.create_synced(directory.fd, temporary, frame, _staging(frame, buffers))
     try:
         written = Handle(durable.open_file(directory.fd, temporary))
         durable.forget_cached(written.fd)

@@ -18,7 +18,7 @@ from objstore.erasure import frame
 from objstore.erasure.codec import Codec
 from objstore.erasure.geometry import shard_bytes
 from objstore.storage import shard_files
-from objstore.storage.budget import BufferPool
+from objstore.storage.budget import AlignedBuffers
 from objstore.storage.drive import FULL_ERRNOS, DriveGone, DriveSet
 from objstore.storage.interface import Observe, OutOfSpace, StorageError, WriteQuorumLost
 from objstore.storage.locator import NO_DRIVE, NOWHERE, Files, Packed, Place, joined
@@ -52,9 +52,9 @@ def frames_of(
     blob_size: int,
     chunk: int,
     data: Buffer,
-    parity_buffer: bytearray | None = None,
+    parity: memoryview | None = None,
 ) -> list[Frame]:
-    """The frames of all shards of a chunk. `data` and `parity_buffer` must not change while they are used."""
+    """The frames of all shards of a chunk. `data` and `parity` must not change while they are used."""
     checksum = frame.chunk_checksum(data)
     chunk_bytes = len(data)
     return [
@@ -69,8 +69,14 @@ def frames_of(
             chunk_checksum=checksum,
             payload=payload,
         )
-        for shard, payload in enumerate(codec.encode(data, parity_buffer))
+        for shard, payload in enumerate(codec.encode(data, parity))
     ]
+
+
+def parity_buffer(codec: Codec, chunk_bytes: int, buffers: AlignedBuffers) -> memoryview:
+    """Where the parity shards of such a chunk can be put; free again when they are no longer viewed."""
+    parity_shards = codec.total_shards - codec.data_shards
+    return memoryview(buffers.take(parity_shards * shard_bytes(chunk_bytes, codec.data_shards)))
 
 
 def frame_length(parts: Frame) -> int:
@@ -236,13 +242,11 @@ class FilesWrite:
         chunk_size: int,
         chosen: Sequence[int],
         spares: Sequence[int],
-        buffers: BufferPool,
+        buffers: AlignedBuffers,
     ) -> None:
         """`blob_size` is 0 when not known yet. Shard i goes to chosen[i]."""
         self.blob_id = blob_id
         self.size = 0
-        self.has_stragglers = False
-        """A thread may still read a chunk's buffer: do not use that again."""
         self._drives = drives
         self._codec = codec
         self._blob_size = blob_size
@@ -255,14 +259,12 @@ class FilesWrite:
         self._late: set[asyncio.Task[int]] = set()
         self._error: OSError | None = None
         self._buffers = buffers
-        parity_shards = codec.total_shards - codec.data_shards
-        self._parity = buffers.take(max(1, parity_shards * shard_bytes(chunk_size, codec.data_shards)))
 
     async def chunk(self, data: memoryview, observe: Observe | None) -> None:
         """Code and store the next chunk, and show it to `observe`; `data` must not change meanwhile.
 
-        Must not be cancelled: threads use `data`. Returns or raises when they are done with it, or sets
-        `has_stragglers`. Raises WriteQuorumLost, OutOfSpace, and what `observe` raises.
+        Must not be cancelled: threads use `data`, those left behind also after this returned.
+        Raises WriteQuorumLost, OutOfSpace, and what `observe` raises.
         """
         storing = asyncio.ensure_future(self._store(len(self._by_chunk), data))
         observing = asyncio.ensure_future(blocking.run(observe, data)) if observe is not None else None
@@ -275,8 +277,9 @@ class FilesWrite:
         self.size += len(data)
 
     async def _store(self, index: int, data: memoryview) -> None:
+        parity = parity_buffer(self._codec, len(data), self._buffers)
         frames = await blocking.run(
-            frames_of, self._codec, self.blob_id, self._blob_size, index, data, self._parity
+            frames_of, self._codec, self.blob_id, self._blob_size, index, data, parity
         )
         tasks = {
             asyncio.ensure_future(self._store_shard(index, shard, number, frames[shard])): shard
@@ -308,7 +311,7 @@ class FilesWrite:
                     raise DriveGone(f"drive {number}")
                 self._written.setdefault(number, []).append((chunk, shard))
                 name = ShardName(self.blob_id, chunk, shard)
-                await drive.pool.submit(shard_files.write, drive.opened(), name, parts)
+                await drive.pool.submit(shard_files.write, drive.opened(), name, parts, self._buffers)
                 drive.charge(frame_length(parts))
                 return number
             except PoolFull as exc:
@@ -325,8 +328,6 @@ class FilesWrite:
 
     def _leave_behind(self, task: "asyncio.Task[int]", shard: int, waited_s: float) -> None:
         number, self._current[shard] = self._current[shard], NO_DRIVE
-        self.has_stragglers = True
-        self._parity = bytearray()
         self._late.add(task)
         drive = self._drives.by_number(number)
         if drive is not None and waited_s > HANG_S:
@@ -351,13 +352,7 @@ class FilesWrite:
         if fewest < self._quorum:
             raise quorum_error(fewest, self._quorum, self._error)
         self._remove_strays(rows)
-        self._give_buffer_back()
         return Files(self._codec.data_shards, self._codec.total_shards, self._chunk_size, runs)
-
-    def _give_buffer_back(self) -> None:
-        if self._parity:
-            self._buffers.give(self._parity)
-            self._parity = bytearray()
 
     async def _sync_names(self, number: int) -> bool:
         drive = self._drives.by_number(number)
@@ -387,7 +382,6 @@ class FilesWrite:
         """Remove what was written (after `finish`: only strays), once no thread writes any more."""
         if self._late:
             await asyncio.wait(self._late)
-        self._give_buffer_back()
         for number, shards in self._written.items():
             drive = self._drives.by_number(number)
             if drive is not None and shards:
