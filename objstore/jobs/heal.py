@@ -12,12 +12,11 @@ import asyncio
 import logging
 from collections.abc import Iterable
 from typing import Any, Final
-from weakref import WeakValueDictionary
 
 from objstore import clock, metrics
 from objstore.jobs import walk
 from objstore.jobs.job import JobSettings, Pace, all_of
-from objstore.jobs.moving import move
+from objstore.jobs.moving import Turns, move
 from objstore.meta import queries
 from objstore.meta.client import Metadata
 from objstore.meta.commands import FinishRepair, PostponeRepair, QueueRepair
@@ -54,13 +53,12 @@ _READABLE: Final = (DriveState.ONLINE, DriveState.READ_ONLY)
 class Mender:
     """Makes single blobs as whole as the drives allow, a few at a time. Shared by the jobs that mend."""
 
-    def __init__(self, metadata: Metadata, store: BlobStore) -> None:
+    def __init__(self, metadata: Metadata, store: BlobStore, turns: Turns) -> None:
         self._metadata = metadata
         self._store = store
         self._gate = asyncio.Semaphore(PARALLEL)
         self._large = asyncio.Lock()
-        self._turns: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
-        """Of blobs being mended: two who mend one blob put its shards under the same names."""
+        self._turns = turns
 
     async def mend(self, ref: BlobRef) -> Verification:
         """Verify and repair the blob, and have the metadata name where it lies afterwards.
@@ -75,7 +73,7 @@ class Mender:
                 return await self._mend(ref)
 
     async def _mend(self, ref: BlobRef) -> Verification:
-        async with self._turns.setdefault(ref.id, asyncio.Lock()):
+        async with self._turns.of(ref.id):
             known = (await self._metadata.read(queries.blobs_lying, [ref.id])).get(ref.id)
             if known is None or known.locator != ref.locator:
                 raise Conflict(f"blob {ref.id.hex()} was moved or let go of before its turn came")

@@ -1,6 +1,8 @@
-"""Having the metadata name the place where a blob lies from now on."""
+"""Having the metadata name the place where a blob lies from now on, and one at a time with each blob."""
 
+import asyncio
 from contextlib import suppress
+from weakref import WeakValueDictionary
 
 from objstore.meta import queries
 from objstore.meta.client import Metadata
@@ -8,6 +10,18 @@ from objstore.meta.commands import MoveBlob
 from objstore.meta.interface import Conflict
 from objstore.model import BlobRef
 from objstore.storage.interface import BlobStore, StorageError
+
+
+class Turns:
+    """Whose turn it is with a blob. Two who mend it put its shards under the same names, and who takes
+    away a shard too many must not take one that is just being made: they ask here, and look again after."""
+
+    def __init__(self) -> None:
+        self._locks: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
+
+    def of(self, blob_id: bytes) -> asyncio.Lock:
+        """To be held while the blob's shards are made or taken away."""
+        return self._locks.setdefault(blob_id, asyncio.Lock())
 
 
 async def move(metadata: Metadata, store: BlobStore, old: BlobRef, new: BlobRef) -> None:

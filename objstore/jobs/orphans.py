@@ -20,6 +20,7 @@ from typing import Final
 
 from objstore import clock, metrics
 from objstore.jobs.job import JobSettings, Pace
+from objstore.jobs.moving import Turns
 from objstore.meta import queries
 from objstore.meta.client import Metadata
 from objstore.meta.commands import SetState
@@ -86,12 +87,14 @@ class Orphans:
         shared: SharedState,
         settings: JobSettings,
         pace: Pace,
+        turns: Turns,
     ) -> None:
         self._metadata = metadata
         self._store = store
         self._shared = shared
         self._settings = settings
         self._pace = pace
+        self._turns = turns
         self._unknown = _Suspects()
         self._surplus = _Suspects()
         self._is_first = True
@@ -168,10 +171,15 @@ class Orphans:
 
     async def _prune(self, found: BlobRef) -> None:
         """Give back shards of a blob that is whole without them."""
+        began_s = clock.monotonic_s()
+        async with self._turns.of(found.id):
+            await self._prune_alone(found)
+        await self._pace.rest(clock.monotonic_s() - began_s)
+
+    async def _prune_alone(self, found: BlobRef) -> None:
         known = (await self._metadata.read(queries.blobs_lying, [found.id])).get(found.id)
         if known is None:
             return
-        began_s = clock.monotonic_s()
         try:
             if (await self._store.verify(known, repair=False)).health == Health.HEALTHY:
                 log.warning("giving back shards of blob %s that nothing refers to", found.id.hex())
@@ -180,7 +188,6 @@ class Orphans:
             raise
         except (StorageError, OSError) as exc:
             log.warning("shards of blob %s not given back: %s", found.id.hex(), exc)
-        await self._pace.rest(clock.monotonic_s() - began_s)
 
     async def _delete_one(self, ref: BlobRef) -> None:
         age_s = (clock.now_ms() - clock.id_ms(ref.id)) // 1000

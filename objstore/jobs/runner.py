@@ -19,6 +19,7 @@ from objstore.jobs.heal import Heal, Mender, RepairQueue
 from objstore.jobs.job import Job, JobSettings, Pace
 from objstore.jobs.lifecycle import Lifecycle
 from objstore.jobs.lock_clock import LockClock
+from objstore.jobs.moving import Turns
 from objstore.jobs.orphans import Orphans
 from objstore.jobs.scrub import Scrub
 from objstore.meta import queries
@@ -39,7 +40,8 @@ async def run_jobs(
 ) -> None:
     """Run all background jobs until `stop` is set. Closes nothing it was given."""
     pace = Pace(settings.busy_share)
-    mender = Mender(metadata, store)
+    turns = Turns()
+    mender = Mender(metadata, store, turns)
     heal = Heal(metadata, store, mender, settings, pace)
     delivery = Delivery(metadata, settings)
     jobs: list[Job] = [
@@ -48,7 +50,7 @@ async def run_jobs(
         RepairQueue(metadata, store, mender, settings, pace),
         heal,
         Scrub(metadata, store, settings, pace),
-        Orphans(metadata, store, shared, settings, pace),
+        Orphans(metadata, store, shared, settings, pace, turns),
         Lifecycle(metadata, settings, pace),
         delivery,
         Report(metadata, heal),

@@ -10,7 +10,7 @@ from objstore import clock
 from objstore.jobs import walk
 from objstore.jobs.heal import UNNAMED_S, Heal, Mender, RepairQueue
 from objstore.jobs.job import JobSettings
-from objstore.jobs.moving import move
+from objstore.jobs.moving import Turns, move
 from objstore.meta import queries
 from objstore.meta.commands import QueueRepair
 from objstore.meta.interface import Conflict, Unavailable
@@ -56,11 +56,11 @@ class Scene:
         return self.metadata.ask(queries.counts).repairs
 
     def repair(self, settings: JobSettings = QUICK) -> None:
-        mender = Mender(self.metadata.metadata, self.store)
+        mender = Mender(self.metadata.metadata, self.store, Turns())
         asyncio.run(RepairQueue(self.metadata.metadata, self.store, mender, settings, at_full_speed()).run())
 
     def heal(self, settings: JobSettings = QUICK) -> Heal:
-        mender = Mender(self.metadata.metadata, self.store)
+        mender = Mender(self.metadata.metadata, self.store, Turns())
         return Heal(self.metadata.metadata, self.store, mender, settings, at_full_speed())
 
 
@@ -97,7 +97,7 @@ def test_two_who_mend_one_blob_at_a_time_leave_all_its_shards(advance: Advance) 
     """The repair queue and a heal walk: the one that comes second must not undo what the first committed."""
     scene = Scene(drives=7)
     (ref,) = scene.stored(without=(5,))
-    mender = Mender(scene.metadata.metadata, scene.store)
+    mender = Mender(scene.metadata.metadata, scene.store, Turns())
 
     async def both() -> list[object]:
         return await asyncio.gather(mender.mend(ref), mender.mend(ref), return_exceptions=True)

@@ -15,6 +15,7 @@ from objstore import clock
 from objstore.jobs.compaction import Compaction
 from objstore.jobs.garbage import Garbage
 from objstore.jobs.heal import Heal, Mender, RepairQueue
+from objstore.jobs.moving import Turns
 from objstore.jobs.orphans import Orphans
 from objstore.jobs.scrub import Scrub
 from objstore.meta import queries
@@ -102,11 +103,11 @@ class Scene:
         await Garbage(self.metadata.metadata, self.store, self.shared, SETTINGS).run()
 
     async def heal(self) -> None:
-        mender = Mender(self.metadata.metadata, self.store)
+        mender = Mender(self.metadata.metadata, self.store, Turns())
         await Heal(self.metadata.metadata, self.store, mender, SETTINGS, at_full_speed()).run()
 
     async def repair(self) -> None:
-        mender = Mender(self.metadata.metadata, self.store)
+        mender = Mender(self.metadata.metadata, self.store, Turns())
         await RepairQueue(self.metadata.metadata, self.store, mender, SETTINGS, at_full_speed()).run()
 
     async def compact(self) -> None:
@@ -220,7 +221,7 @@ def test_a_drive_that_goes_and_comes_back_under_way_is_noticed_and_healed(scene:
                 await asyncio.sleep(0.02)
 
     async def go_and_come_back() -> None:
-        mender = Mender(scene.metadata.metadata, scene.store)
+        mender = Mender(scene.metadata.metadata, scene.store, Turns())
         settings = replace(SETTINGS, heal_settle_s=0.5)
         heal = Heal(scene.metadata.metadata, scene.store, mender, settings, at_full_speed())
 
@@ -257,7 +258,7 @@ def test_what_a_crash_left_goes_and_everything_named_stays(scene: Scene) -> None
 
     async def scan_twice() -> None:
         settings = replace(SETTINGS, orphan_every_s=0)
-        job = Orphans(scene.metadata.metadata, scene.store, scene.shared, settings, at_full_speed())
+        job = Orphans(scene.metadata.metadata, scene.store, scene.shared, settings, at_full_speed(), Turns())
         await job.run()
         with clock.held(now_ms + 2 * 86_400_000):
             for _ in range(2):

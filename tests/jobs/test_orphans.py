@@ -8,6 +8,7 @@ import pytest
 
 from objstore import clock
 from objstore.jobs import orphans
+from objstore.jobs.moving import Turns
 from objstore.jobs.orphans import ALLOW_STATE, ORPHANS_FREE, ORPHANS_MAX, Orphans, allowance
 from objstore.meta import queries
 from objstore.meta.commands import SetState
@@ -25,11 +26,12 @@ class Scene:
         self.store = FakeStore()
         self.shared = shared_state(path / "state")
         self._advance = advance
+        self.turns = Turns()
         self.job = self.new_job()
         self.scan()
 
     def new_job(self) -> Orphans:
-        return Orphans(self.metadata.metadata, self.store, self.shared, QUICK, at_full_speed())
+        return Orphans(self.metadata.metadata, self.store, self.shared, QUICK, at_full_speed(), self.turns)
 
     def scan(self) -> None:
         self.wait(asyncio.run(self.job.run()))
@@ -211,6 +213,29 @@ def test_shards_too_many_go_when_the_blob_is_whole_without_them(scene: Scene) ->
     assert (ref.id, 2) in scene.store.drives[6].shards
     scene.scan()
     assert not scene.store.drives[6].shards and scene.store.good_shards(ref) == 6
+
+
+def test_shards_too_many_stay_while_their_blob_is_being_mended(scene: Scene) -> None:
+    """The mender may be putting a shard just where the one too many lies, and have the metadata name it."""
+    ref = surplus(scene)
+    scene.scan()
+
+    def shards() -> int:
+        return sum(
+            (ref.id, shard) in drive.shards for drive in scene.store.drives.values() for shard in range(6)
+        )
+
+    async def scan_while_mended() -> None:
+        before = shards()
+        async with scene.turns.of(ref.id):
+            scanning = asyncio.create_task(scene.job.run())
+            for _ in range(100):
+                await asyncio.sleep(0)
+            assert shards() == before
+        await scanning
+        assert shards() == before - 1
+
+    asyncio.run(scan_while_mended())
 
 
 def test_shards_too_many_stay_while_they_may_be_needed(scene: Scene) -> None:
