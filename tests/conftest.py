@@ -4,6 +4,7 @@ import itertools
 import os
 import random
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -24,9 +25,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
-def s3(server: Server) -> Any:
+def s3(server: Server) -> Iterator[Any]:
     """Root's boto3 client."""
-    return server.client()
+    with closing(server.client()) as client:
+        yield client
 
 
 @pytest.fixture(scope="session")
@@ -36,9 +38,10 @@ def other_user(server: Server) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def other(server: Server, other_user: dict[str, Any]) -> Any:
+def other(server: Server, other_user: dict[str, Any]) -> Iterator[Any]:
     """The boto3 client of the second user."""
-    return server.client(other_user["access_key"], other_user["secret_key"])
+    with closing(server.client(other_user["access_key"], other_user["secret_key"])) as client:
+        yield client
 
 
 @pytest.fixture(scope="session")
@@ -56,11 +59,12 @@ def root_id(s3: Any) -> str:
 
 
 @pytest.fixture(scope="session")
-def anonymous(server: Server) -> Any:
+def anonymous(server: Server) -> Iterator[Any]:
     """A boto3 client that signs nothing."""
     from botocore import UNSIGNED
 
-    return server.client(signature_version=UNSIGNED)
+    with closing(server.client(signature_version=UNSIGNED)) as client:
+        yield client
 
 
 @pytest.fixture

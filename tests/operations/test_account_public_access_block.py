@@ -68,7 +68,7 @@ def test_it_blocks_in_all_buckets_of_the_account_and_in_no_other(
         with_acls(client, name)
         client.put_object(Bucket=name, Key="key", Body=b"body", ACL="public-read")
         client.put_bucket_policy(Bucket=name, Policy=policy(statement(name, "s3:ListBucket")))
-        anonymous.get_object(Bucket=name, Key="key")
+        anonymous.get_object(Bucket=name, Key="key")["Body"].read()
         anonymous.list_objects_v2(Bucket=name)
     control.put_public_access_block(AccountId=account, PublicAccessBlockConfiguration=EVERYTHING)
     assert refused(anonymous.get_object, Bucket=theirs, Key="key") == DENIED
@@ -76,10 +76,10 @@ def test_it_blocks_in_all_buckets_of_the_account_and_in_no_other(
     public = policy(statement(theirs, "s3:GetObject"))
     assert refused(other.put_bucket_policy, Bucket=theirs, Policy=public) == DENIED
     assert refused(other.put_object_acl, Bucket=theirs, Key="key", ACL="public-read") == DENIED
-    anonymous.get_object(Bucket=bucket, Key="key")
+    anonymous.get_object(Bucket=bucket, Key="key")["Body"].read()
     anonymous.list_objects_v2(Bucket=bucket)
     control.delete_public_access_block(AccountId=account)
-    anonymous.get_object(Bucket=theirs, Key="key")
+    anonymous.get_object(Bucket=theirs, Key="key")["Body"].read()
 
 
 def test_of_another_account_nothing_is_told_or_changed(control, root_id):

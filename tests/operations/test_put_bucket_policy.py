@@ -202,7 +202,7 @@ def test_versions_have_actions_of_their_own(s3, shared, other):
     s3.put_bucket_versioning(Bucket=shared, VersioningConfiguration={"Status": "Enabled"})
     version = s3.put_object(Bucket=shared, Key="key", Body=b"2")["VersionId"]
     s3.put_bucket_policy(Bucket=shared, Policy=policy(statement(shared, "s3:GetObject")))
-    other.get_object(Bucket=shared, Key="key")
+    other.get_object(Bucket=shared, Key="key")["Body"].read()
     assert refused(other.get_object, Bucket=shared, Key="key", VersionId=version) == DENIED
     condition = {"StringEquals": {"s3:VersionId": version}}
     s3.put_bucket_policy(

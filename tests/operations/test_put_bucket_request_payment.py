@@ -27,12 +27,13 @@ def test_whoever_is_to_pay_must_say_so(s3, bucket, other, anonymous):
     assert refused(other.get_object, Bucket=bucket, Key="key") == DENIED
     assert refused(other.list_objects_v2, Bucket=bucket) == DENIED
     answer = other.get_object(Bucket=bucket, Key="key", RequestPayer="requester")
+    assert answer["Body"].read() == b"body"
     assert answer["RequestCharged"] == "requester"
     assert other.list_objects_v2(Bucket=bucket, RequestPayer="requester")["KeyCount"] == 1
     assert refused(anonymous.get_object, Bucket=bucket, Key="key", RequestPayer="requester") == DENIED
-    assert "RequestCharged" not in s3.get_object(Bucket=bucket, Key="key")
+    assert "RequestCharged" not in s3.head_object(Bucket=bucket, Key="key")
     charge(s3, bucket, "BucketOwner")
-    assert "RequestCharged" not in other.get_object(Bucket=bucket, Key="key")
+    assert "RequestCharged" not in other.head_object(Bucket=bucket, Key="key")
 
 
 @pytest.mark.parametrize("payer", ["Nobody", ""])

@@ -35,24 +35,24 @@ def test_a_public_policy_lets_only_the_owner_in_while_buckets_are_restricted(
     named = statement(bucket, "s3:GetObject", {"CanonicalUser": other_id})
     s3.put_bucket_policy(Bucket=bucket, Policy=policy(public, named))
     for client in (s3, other, anonymous):
-        client.get_object(Bucket=bucket, Key="key")
+        client.get_object(Bucket=bucket, Key="key")["Body"].read()
     block(s3, bucket, "RestrictPublicBuckets")
-    s3.get_object(Bucket=bucket, Key="key")
+    s3.get_object(Bucket=bucket, Key="key")["Body"].read()
     for client in (other, anonymous):
         assert refused(client.get_object, Bucket=bucket, Key="key") == DENIED
     s3.put_bucket_policy(Bucket=bucket, Policy=policy(named))
-    other.get_object(Bucket=bucket, Key="key")
+    other.get_object(Bucket=bucket, Key="key")["Body"].read()
 
 
 def test_public_acls_count_for_nothing_while_they_are_ignored(s3, bucket, other, anonymous, other_id):
     with_acls(s3, bucket)
     s3.put_object(Bucket=bucket, Key="key", Body=b"body", ACL="public-read")
     s3.put_object(Bucket=bucket, Key="theirs", Body=b"body", GrantRead=f'id="{other_id}"')
-    anonymous.get_object(Bucket=bucket, Key="key")
+    anonymous.get_object(Bucket=bucket, Key="key")["Body"].read()
     block(s3, bucket, "IgnorePublicAcls")
     assert refused(anonymous.get_object, Bucket=bucket, Key="key") == DENIED
     assert refused(other.get_object, Bucket=bucket, Key="key") == DENIED
-    other.get_object(Bucket=bucket, Key="theirs")
+    other.get_object(Bucket=bucket, Key="theirs")["Body"].read()
 
 
 def test_what_was_public_before_stays_so_while_only_new_grants_are_blocked(s3, bucket, anonymous):
@@ -60,7 +60,7 @@ def test_what_was_public_before_stays_so_while_only_new_grants_are_blocked(s3, b
     s3.put_object(Bucket=bucket, Key="key", Body=b"body", ACL="public-read")
     s3.put_bucket_policy(Bucket=bucket, Policy=policy(statement(bucket, "s3:ListBucket")))
     block(s3, bucket, "BlockPublicAcls", "BlockPublicPolicy")
-    anonymous.get_object(Bucket=bucket, Key="key")
+    anonymous.get_object(Bucket=bucket, Key="key")["Body"].read()
     anonymous.list_objects_v2(Bucket=bucket)
     document = policy(statement(bucket, "s3:ListBucket"))
     assert refused(s3.put_bucket_policy, Bucket=bucket, Policy=document) == DENIED
