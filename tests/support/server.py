@@ -98,7 +98,11 @@ class Server:
     def start(self) -> "Server":
         """Start and wait until it is ready; a server that dies or hangs fails with the end of its log."""
         self.spawn()
-        self.wait_ready()
+        try:
+            self.wait_ready()
+        except BaseException:
+            self.kill()  # nobody else will: the caller has no running server in hand
+            raise
         return self
 
     def wait_ready(self, timeout_s: float = START_TIMEOUT_S) -> None:
