@@ -1,7 +1,8 @@
 """A few numbers that all processes of one server see at once: a small file mapped by each of them.
 
 Slot 0 is the configuration epoch: the ledger moves it on after each commit that changed a bucket, a
-bucket's configuration, a user or a key; everyone else drops its cache when the number has moved.
+bucket's configuration, a user or a key, and when it starts (the one before may have died in between);
+everyone else drops its cache when the number has moved.
 
 Slot 1 is the index generation: a ledger that is ready to serve writes the number of its index here;
 whoever reads another index opens this one first.
