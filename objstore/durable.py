@@ -333,7 +333,8 @@ def append(directory: int, name: str, data: bytes, *, is_durable: bool = False) 
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
     descriptor = os.open(name, flags, 0o600, dir_fd=directory)
     try:
-        os.write(descriptor, data)
+        if os.write(descriptor, data) != len(data):
+            raise OSError(errno.ENOSPC, "only part of it was written", path)
         if is_durable:
             _tell("sync", path)
             os.fdatasync(descriptor)

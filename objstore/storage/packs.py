@@ -183,9 +183,10 @@ class PackWriter:
             self._pack = self.open_pack_id = None  # its end is in doubt: never write to it again
             drive.report_write_error(exc)
             return exc
+        number = pack.session.identity.number  # not the drive's now: another may lie at its path by this time
         places = []
         for entry in batch:
-            places.append(Place(drive.number, pack.id, pack.offset))
+            places.append(Place(number, pack.id, pack.offset))
             pack.offset += entry.length
         drive.charge(total)
         return places
@@ -408,10 +409,14 @@ def _finish_abandoned(session: Session, pack: int) -> int:
 
 
 def remove_pack(session: Session, pack: int) -> None:
-    """Remove a pack and its account, for good; absent is fine."""
+    """Remove a pack and its account, for good; absent is fine.
+
+    The account goes last: a pack that came back without it would look full of blobs nobody knows.
+    """
     for name in (pack_name(pack), _dead_name(pack)):
         with suppress(FileNotFoundError):
             durable.unlink(session.packs.fd, name)
+        durable.sync_directory(session.packs.fd)
 
 
 def check_header(data: bytes, pack: int) -> bool:

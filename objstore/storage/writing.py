@@ -19,7 +19,7 @@ from objstore.erasure.codec import Codec
 from objstore.erasure.geometry import shard_bytes
 from objstore.storage import shard_files
 from objstore.storage.budget import AlignedBuffers
-from objstore.storage.drive import FULL_ERRNOS, DriveGone, DriveSet
+from objstore.storage.drive import FULL_ERRNOS, Drive, DriveGone, DriveSet, Session
 from objstore.storage.interface import Observe, OutOfSpace, StorageError, WriteQuorumLost
 from objstore.storage.locator import NO_DRIVE, NOWHERE, Files, Packed, Place, joined
 from objstore.storage.packs import PackWriter
@@ -256,6 +256,9 @@ class FilesWrite:
         self._quorum = write_quorum(codec.data_shards, codec.total_shards)
         self._by_chunk: list[tuple[int, ...]] = []
         self._written: dict[int, list[tuple[int, int]]] = {}
+        self._sessions: dict[int, Session] = {}
+        """As which each drive took its first shard. One that went and came back may have lost names that were
+        not synced yet: it gets no more, and what it has does not count."""
         self._late: set[asyncio.Task[int]] = set()
         self._error: OSError | None = None
         self._buffers = buffers
@@ -309,9 +312,10 @@ class FilesWrite:
             try:
                 if drive is None:
                     raise DriveGone(f"drive {number}")
+                session = self._session(drive, number)
                 self._written.setdefault(number, []).append((chunk, shard))
                 name = ShardName(self.blob_id, chunk, shard)
-                await drive.pool.submit(shard_files.write, drive.opened(), name, parts, self._buffers)
+                await drive.pool.submit(shard_files.write, session, name, parts, self._buffers)
                 drive.charge(frame_length(parts))
                 return number
             except PoolFull as exc:
@@ -325,6 +329,13 @@ class FilesWrite:
             self._current[shard] = number = self._spares.pop(0) if self._spares else NO_DRIVE
             if number == NO_DRIVE:
                 return NO_DRIVE
+
+    def _session(self, drive: Drive, number: int) -> Session:
+        """The drive's session, still the one it was first written in. Raises DriveGone."""
+        session = drive.opened()
+        if session.identity.number != number or self._sessions.setdefault(number, session) is not session:
+            raise DriveGone(drive.path)
+        return session
 
     def _leave_behind(self, task: "asyncio.Task[int]", shard: int, waited_s: float) -> None:
         number, self._current[shard] = self._current[shard], NO_DRIVE
@@ -359,7 +370,7 @@ class FilesWrite:
         if drive is None:
             return False
         try:
-            await drive.pool.submit(shard_files.sync_names, drive.opened(), self.blob_id)
+            await drive.pool.submit(shard_files.sync_names, self._session(drive, number), self.blob_id)
         except PoolFull:
             return False
         except OSError as exc:

@@ -301,3 +301,59 @@ def test_a_removed_pack_is_let_go_of(tmp_path: Path) -> None:
                 reader.open(places[0].pack)
 
     asyncio.run(test())
+
+
+def test_a_place_names_the_drive_that_was_written_whatever_came_to_its_path_meanwhile(tmp_path: Path) -> None:
+    async def test() -> None:
+        with drives_in(directories(tmp_path, 1), (1, 0)) as drives:
+            drive = _one_drive(drives)
+            number = drive.number
+
+            def exchanged(operation: str, path: str, details: tuple[object, ...]) -> None:
+                if operation == "sync":
+                    drive.number = 77
+
+            with durable.observed(exchanged):
+                (place,) = await _append(drive, [b"x" * 100])
+            assert place.drive == number
+
+    asyncio.run(test())
+
+
+def test_a_pack_is_gone_for_good_before_its_account_is(tmp_path: Path) -> None:
+    """Were it the other way round, a power cut could bring it back full of blobs that nobody knows."""
+
+    async def test() -> None:
+        with drives_in(directories(tmp_path, 1), (1, 0)) as drives:
+            drive = _one_drive(drives)
+            (place,) = await _append(drive, [b"x" * 100])
+            packs.mark_dead(drive.opened(), [(place, 172, b"i" * 16)])
+            seen: list[str] = []
+
+            def observer(operation: str, path: str, details: tuple[object, ...]) -> None:
+                if operation in ("unlink", "sync_directory"):
+                    seen.append(f"{operation} {Path(path).suffix or 'packs'}")
+
+            with durable.observed(observer):
+                packs.remove_pack(drive.opened(), place.pack)
+            assert seen[:3] == ["unlink .pack", "sync_directory packs", "unlink .dead"]
+
+    asyncio.run(test())
+
+
+def test_an_account_written_in_part_is_not_taken_for_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A drive that fills up takes part of a write and says so only by the count."""
+
+    async def test() -> None:
+        with drives_in(directories(tmp_path, 1), (1, 0)) as drives:
+            drive = _one_drive(drives)
+            (place,) = await _append(drive, [b"x" * 100])
+            whole = os.write
+            with monkeypatch.context() as patch:
+                patch.setattr(os, "write", lambda descriptor, data: whole(descriptor, data[:7]))
+                with pytest.raises(OSError, match="part"):
+                    packs.mark_dead(drive.opened(), [(place, 172, b"i" * 16)], is_durable=True)
+
+    asyncio.run(test())
