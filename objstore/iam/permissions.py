@@ -12,7 +12,7 @@ from objstore.iam.policy import parse_policy
 from objstore.meta import queries
 from objstore.meta.commands import SetAccountPublicAccessBlock, SetExtraAttribute, SetSubresource
 from objstore.meta.interface import Command
-from objstore.model import Attributes, Bucket, Identity, ObjectVersion, User
+from objstore.model import ANONYMOUS, Attributes, Bucket, Identity, ObjectVersion, User
 from objstore.s3 import xml
 from objstore.s3.documents.access import (
     OwnershipControls,
@@ -262,6 +262,9 @@ class Permissions:
             if wanted.owner.id != (owner_id if access.has_acls else bucket.owner_id):
                 raise AccessDenied
             wanted = _of_document(wanted)
+            if not access.has_acls:  # s3cmd puts back what it got: nothing is asked that does not hold
+                _check_without_acls(wanted, bucket, ANONYMOUS)
+                return acl.private(bucket.owner_id)
         if not access.has_acls:
             raise AccessControlListNotSupported
         made = await self._resolve(wanted, owner_id, bucket.owner_id)
@@ -346,9 +349,7 @@ def _check_without_acls(wanted: WantedAcl, bucket: Bucket, identity: Identity) -
             wanted.canned == "private" and owns(identity, bucket)
         )
     else:
-        says_nothing_new = all(
-            grant == WantedGrant("id", bucket.owner_id, "FULL_CONTROL") for grant in wanted.grants
-        )
+        says_nothing_new = set(wanted.grants) == {WantedGrant("id", bucket.owner_id, "FULL_CONTROL")}
     if not says_nothing_new:
         raise AccessControlListNotSupported
 

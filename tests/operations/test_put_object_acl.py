@@ -163,3 +163,14 @@ def test_of_what_is_not_there(s3, shared):
         404,
         "NoSuchBucket",
     )
+
+
+def test_where_acls_are_off_the_acl_that_holds_may_be_put_back(s3, bucket):
+    """s3cmd copies the source's ACL after every copy."""
+    s3.put_object(Bucket=bucket, Key="key", Body=b"")
+    got = s3.get_object_acl(Bucket=bucket, Key="key")
+    held = {"Owner": got["Owner"], "Grants": got["Grants"]}
+    s3.put_object_acl(Bucket=bucket, Key="key", AccessControlPolicy=held)
+    everyone = {"Type": "Group", "URI": "http://acs.amazonaws.com/groups/global/AllUsers"}
+    more = {**held, "Grants": [*held["Grants"], {"Grantee": everyone, "Permission": "READ"}]}
+    assert refused(s3.put_object_acl, Bucket=bucket, Key="key", AccessControlPolicy=more) == OFF
