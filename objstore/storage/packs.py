@@ -207,8 +207,7 @@ class PackWriter:
         return pack
 
     def _create(self, session: Session, length: int) -> _OpenPack:
-        pack = int.from_bytes(clock.new_id()[:8], "big")
-        handle = Handle(durable.create(session.packs.fd, pack_name(pack)))
+        pack, handle = _create_file(session)
         durable.try_lock(handle.fd)
         opened = _OpenPack(pack, session, handle, HEADER_BYTES, 0)
         self._allocate(opened, HEADER_BYTES + length)
@@ -229,6 +228,14 @@ class PackWriter:
             with suppress(OSError):  # only space is lost
                 durable.truncate(pack.handle.fd, pack.offset)
                 durable.make_read_only(pack.handle.fd)
+
+
+def _create_file(session: Session) -> tuple[int, Handle]:
+    """A new pack's id and file. Another process may have taken the same id in the same millisecond."""
+    while True:
+        pack = int.from_bytes(clock.new_id()[:8], "big")
+        with suppress(FileExistsError):
+            return pack, Handle(durable.create(session.packs.fd, pack_name(pack)))
 
 
 def _settle(batch: Sequence[_Entry], outcome: list[Place] | OSError) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -357,3 +358,14 @@ def test_an_account_written_in_part_is_not_taken_for_written(
                     packs.mark_dead(drive.opened(), [(place, 172, b"i" * 16)], is_durable=True)
 
     asyncio.run(test())
+
+
+def test_a_pack_id_that_is_taken_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken, free = bytes(16), bytes(7) + b"\x01" + bytes(8)
+    (tmp_path / packs.pack_name(0)).touch()
+    ids = iter([taken, taken, free])
+    monkeypatch.setattr(clock, "new_id", lambda: next(ids))
+    session = SimpleNamespace(packs=SimpleNamespace(fd=durable.open_root(str(tmp_path))))
+    pack, handle = packs._create_file(session)  # type: ignore[arg-type]
+    assert pack == 1 and handle.fd > 0
+    durable.close(session.packs.fd)
