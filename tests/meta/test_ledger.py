@@ -17,6 +17,7 @@ from objstore.meta import drive_journal, ledger_core, upkeep
 from objstore.meta.interface import ConditionFailed, MetadataError, OutcomeUnknown, Unavailable
 from objstore.meta.ledger_core import LedgerCore
 from objstore.shared_state import SharedState
+from tests.support import sqlite_files
 from tests.support.ledger import (
     Defective,
     Now,
@@ -199,9 +200,8 @@ class Fault:
             raise OSError(self._code, "injected")
 
 
-def workload(roots: list[Path], fault: Fault) -> tuple[dict[str, str], dict[str, str | None]]:
+def workload(roots: list[Path], fault: durable.Observer) -> tuple[dict[str, str], dict[str, str | None]]:
     """What was acknowledged, and what may be either way, after commits with a fault on the way."""
-    open_words(settings_for(roots)).close()  # the first start needs every drive
     model: dict[str, str] = {}
     unknown: dict[str, str | None] = {}
     core: LedgerCore | None = None
@@ -209,7 +209,7 @@ def workload(roots: list[Path], fault: Fault) -> tuple[dict[str, str], dict[str,
         for number in range(8):
             try:
                 core = core or open_words(settings_for(roots))
-            except (OSError, MetadataError):
+            except (OSError, MetadataError, apsw.Error):  # the process ends and is started again
                 continue
             name, value = f"w{number % 3}", f"{number}" * 300
             (outcome,) = core.commit([Put(name, value)])
@@ -241,6 +241,7 @@ def test_whichever_file_operation_fails_nothing_acknowledged_is_lost(
     monkeypatch.setattr(upkeep, "RETRY_S", 0.0)
     for nth in itertools.count(1, 4):
         made = make_roots(memory_path / str(nth))
+        open_words(settings_for(made)).close()  # the first start needs every drive
         fault = Fault(made, nth, lasting=lasting, code=code)
         model, unknown = workload(made, fault)
         if fault.broken is None:
@@ -257,6 +258,36 @@ def test_whichever_file_operation_fails_nothing_acknowledged_is_lost(
         core.close()
         shutil.rmtree(memory_path / str(nth))
     assert nth > 150
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC], ids=["EIO", "ENOSPC"])
+def test_whichever_of_sqlites_own_operations_fails_nothing_acknowledged_is_lost(
+    code: int, memory_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "RETRY_S", 0.0)
+    seen: set[str] = set()
+    for nth in itertools.count(1, 3):
+        made = make_roots(memory_path / str(nth))
+        open_words(settings_for(made)).close()
+        fault = Fault(made, nth, lasting=False, code=code)
+
+        def observer(name: str, path: str, details: tuple[Any, ...], fault: Fault = fault) -> None:
+            seen.add(name)
+            fault(name, path, details)
+
+        with sqlite_files.observed(observer):
+            model, unknown = workload(made, lambda name, path, details: None)
+        if fault.broken is None:
+            break
+        core = open_words(settings_for(made))
+        found = words_of(core)
+        assert all(found.get(name) in (value, unknown.get(name, value)) for name, value in model.items()), nth
+        assert set(found) <= {*model, *unknown}
+        assert core.commit([Put("after", "it")])[0] > 0
+        core.close()
+        shutil.rmtree(memory_path / str(nth))
+    assert nth > 30
+    assert {"write", "truncate", "unlink"} <= seen
 
 
 @pytest.mark.parametrize("failing", list(itertools.combinations((0, 1, 2), 2)))
