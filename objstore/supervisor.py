@@ -48,6 +48,9 @@ PREPARE_WAIT_S: Final = 5.0
 """How long workers wait for root's rows; without a quorum of journals they serve all the same, to read."""
 PREPARE_POLL_S: Final = 0.01
 BACKLOG: Final = 4096
+ARENAS_VARIABLE: Final = "MALLOC_ARENA_MAX"
+ARENAS: Final = "2"
+"""glibc would give a heap of its own to each of a child's dozens of threads, which rarely run at once."""
 METRICS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 _PR_SET_PDEATHSIG: Final = 1
 _PREFIX: Final = "objstore-"
@@ -398,7 +401,8 @@ def _signal(child: Child, number: signal.Signals) -> None:
 
 def _environment() -> dict[str, str]:
     """The children's environment: ours without settings, which they are told, and without credentials."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(ENVIRONMENT_PREFIX)}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ENVIRONMENT_PREFIX)}
+    return {ARENAS_VARIABLE: ARENAS, **kept}
 
 
 def _ending(status: int) -> str:

@@ -123,7 +123,7 @@ class ErasureBlobStore:
         self._swept_s = clock.monotonic_s()
         self._readers = {drive.path: PackReader(drive) for drive in drives}
         self._rooms: dict[int, int] = {}
-        self._group_id = b""
+        self._groups: dict[Codec, tuple[list[int], list[int]]] = {}
         """Small blobs of one tick share their drives: fewer drives sync, and each for more blobs at once."""
         self._writes: set[PackedWrite] = set()
         self._background: set[asyncio.Task[object]] = set()
@@ -222,8 +222,7 @@ class ErasureBlobStore:
             codec = self.codec(1, self._copies)
         else:
             codec = self.codec(self.data_shards, self.total_shards)
-        group, spares = self._choose(self._group_id, codec)
-        chosen = placement.order(blob_id, group)
+        chosen, spares = self._choose_shared(blob_id, codec)
         observing: asyncio.Future[None] | None = None
         if observe is not None and size <= UNBUDGETED_BYTES:
             observe(memoryview(data))
@@ -353,6 +352,15 @@ class ErasureBlobStore:
             is_space = len(chosen) + sum(drive.is_full for drive in self.drives) >= quorum
             raise OutOfSpace(message) if is_space else WriteQuorumLost(message)
         return chosen, [number for number in rooms if number not in chosen]
+
+    def _choose_shared(self, blob_id: bytes, codec: Codec) -> tuple[list[int], list[int]]:
+        """The same for a small blob: the drives it shares with the others of this tick, in its own order."""
+        group = self._groups.get(codec)
+        if group is None:
+            group = self._choose(blob_id, codec)
+            self._groups[codec] = group
+        chosen, spares = group
+        return placement.order(blob_id, chosen), spares.copy()
 
     async def _discard(self, write: FilesWrite, storing: "asyncio.Task[None] | None", charged: int) -> None:
         """Remove what a put wrote that nobody will refer to, once its threads are done."""
@@ -702,7 +710,7 @@ class ErasureBlobStore:
             if room_bytes > 0:
                 rooms[drive.number] = room_bytes
         self._rooms = rooms
-        self._group_id = clock.new_id()
+        self._groups.clear()
         self._writers.clear()  # in place: others hold it
         self._writers.update(writers)
 
