@@ -10,7 +10,9 @@ import hashlib
 import hmac
 import os
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -19,6 +21,7 @@ from urllib.parse import quote
 import uvloop
 
 REGION = "us-east-1"
+ROLE_COMMANDS = (b"_ledger", b"_worker", b"_jobs")
 _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -144,12 +147,12 @@ class _Connection(asyncio.BufferedProtocol):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one run of requests showed. CPU is user + system seconds of the server's processes."""
+    """What one run of requests showed. CPU is user + system seconds of the server's processes, by role."""
 
     count: int
     errors: int
     seconds: float
-    server_cpu_s: float
+    server_cpu_s: Mapping[str, float]
     latencies_ms: tuple[float, ...]
     bytes_moved: int
 
@@ -163,7 +166,11 @@ class Result:
 
     @property
     def cpu_ms(self) -> float:
-        return 1000 * self.server_cpu_s / self.count
+        return 1000 * sum(self.server_cpu_s.values()) / self.count
+
+    @property
+    def cpu_ms_by_role(self) -> dict[str, float]:
+        return {role: 1000 * seconds / self.count for role, seconds in self.server_cpu_s.items()}
 
     def percentile_ms(self, share: float) -> float:
         ordered = sorted(self.latencies_ms)
@@ -188,16 +195,20 @@ def family(pid: int) -> list[int]:
     return found
 
 
-def cpu_seconds(pid: int) -> float:
-    """User and system seconds that `pid` and its descendants have used so far."""
-    total = 0
+def role_of(pid: int) -> str:
+    """What part of the server a process is."""
+    arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    return next((name[1:].decode() for name in arguments if name in ROLE_COMMANDS), "supervisor")
+
+
+def cpu_seconds(pid: int) -> dict[str, float]:
+    """User and system seconds that `pid` and its descendants have used so far, by role."""
+    ticks: Counter[str] = Counter()
     for member in family(pid):
-        try:
+        with suppress(OSError):
             fields = Path(f"/proc/{member}/stat").read_text().rsplit(")", 1)[1].split()
-        except OSError:
-            continue
-        total += int(fields[11]) + int(fields[12])
-    return total / _CLOCK_TICKS
+            ticks[role_of(member)] += int(fields[11]) + int(fields[12])
+    return {role: count / _CLOCK_TICKS for role, count in ticks.items()}
 
 
 def resident_bytes(pid: int) -> int:
@@ -232,7 +243,7 @@ async def _run(target: Target, requests: Sequence[Request], concurrency: int, se
     cpu_before, began = cpu_seconds(server_pid), time.perf_counter()
     await asyncio.gather(*map(drive, connections))
     seconds = time.perf_counter() - began
-    cpu = cpu_seconds(server_pid) - cpu_before
+    cpu = {role: spent - cpu_before.get(role, 0.0) for role, spent in cpu_seconds(server_pid).items()}
     for connection in connections:
         connection.transport.close()
     return Result(len(latencies), errors, seconds, cpu, tuple(latencies), moved)
