@@ -31,10 +31,10 @@ from objstore.storage.packs import PackReader
 from objstore.storage.shard_files import ShardName
 
 AHEAD_FIRST: Final = 2
-AHEAD_MAX: Final = 12
-"""Segments read ahead of the consumer, at most: with the default chunk, a chunk and a half."""
+AHEAD_MAX: Final = 8
+"""Segments read ahead of the consumer, at most: with the default chunk, one chunk."""
 SEGMENT_BYTES_FIRST: Final = 512 << 10
-SEGMENT_BYTES_MAX: Final = 2 << 20
+SEGMENT_BYTES_MAX: Final = 1 << 20
 SEGMENT_BYTES_MIN: Final = BLOCK_BYTES
 PAST_CACHE_BYTES_MIN: Final = 4 << 20
 """Ranges from here on are read past the page cache: that costs a third of the CPU, and one large object
