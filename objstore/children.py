@@ -20,7 +20,7 @@ from objstore import deployment, log, metrics, supervisor
 from objstore.config import Config, ConfigError
 from objstore.iam.sealing import Sealer
 from objstore.model import BlobRef
-from objstore.shared_state import SharedState
+from objstore.shared_state import JOBS_READER, SharedState
 from objstore.storage.drive import DriveSet, open_drives
 from objstore.storage.interface import BlobStore
 from objstore.supervisor import Runtime
@@ -29,6 +29,7 @@ from objstore.tls import tls_context
 if TYPE_CHECKING:
     from objstore.api.server import HttpServer
     from objstore.meta.client import Metadata
+    from objstore.service import Services
 
 LEDGER_WAIT_S: Final = 5.0
 """How long a worker that starts waits for the ledger before it takes requests."""
@@ -120,6 +121,24 @@ async def _open_store(order: Order, drives: DriveSet, repairs: "RepairReports") 
     )
 
 
+def _services(
+    order: Order, metadata: "Metadata", store: BlobStore, shared: SharedState, reader: int
+) -> "Services":
+    """What S3 operations mean, over this process's stores; `reader` is its own among those who read."""
+    from objstore.service import build_services
+    from objstore.service.buckets import BucketRules
+
+    config = order.config
+    return build_services(
+        metadata,
+        store,
+        shared,
+        reader,
+        BucketRules(accepted_regions(config), per_owner_max=config.buckets_max),
+        targets=[webhook.partition("=")[0] for webhook in config.webhooks],
+    )
+
+
 class RepairReports:
     """Passes on to the ledger which blobs have fewer than all shards good, until it has taken it."""
 
@@ -174,8 +193,6 @@ async def _work(order: Order) -> None:
     from objstore.iam.credentials import Credentials
     from objstore.iam.permissions import AccessRules, Permissions
     from objstore.meta.client import Metadata
-    from objstore.service import build_services
-    from objstore.service.buckets import BucketRules
     from objstore.service.failures import translate
 
     config = order.config
@@ -185,15 +202,7 @@ async def _work(order: Order) -> None:
     metadata = Metadata.begin(str(order.runtime.ledger_socket), shared)
     repairs = RepairReports(metadata)
     store = await _open_store(order, drives, repairs)
-    regions = accepted_regions(config)
-    services = build_services(
-        metadata,
-        store,
-        shared,
-        order.number,
-        BucketRules(regions, per_owner_max=config.buckets_max),
-        targets=[webhook.partition("=")[0] for webhook in config.webhooks],
-    )
+    services = _services(order, metadata, store, shared, order.number)
     door = S3Door(
         services,
         services.buckets,
@@ -207,7 +216,7 @@ async def _work(order: Order) -> None:
             ),
         ),
         translate,
-        regions=regions,
+        regions=accepted_regions(config),
         domains=config.domains,
         website_domains=config.website_domains,
     )
@@ -300,10 +309,12 @@ async def _do_jobs(order: Order) -> None:
     metadata = Metadata.begin(str(order.runtime.ledger_socket), shared)
     repairs = RepairReports(metadata)
     store = await _open_store(order, drives, repairs)
+    services = _services(order, metadata, store, shared, JOBS_READER)
     order.report_ready()
     try:
-        await work_off(metadata, store, shared, JobSettings.of(order.config), stop)
+        await work_off(metadata, store, shared, services, JobSettings.of(order.config), stop)
     finally:
+        await services.drain()
         await repairs.close()
         await store.close()
         await metadata.close()

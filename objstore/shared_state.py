@@ -7,8 +7,8 @@ everyone else drops its cache when the number has moved.
 Slot 1 is the index generation: a ledger that is ready to serve writes the number of its index here;
 whoever reads another index opens this one first.
 
-The slots after these say, per worker, when its oldest read under way began (milliseconds, 0 for none).
-The garbage job keeps the bytes of an object that was deleted after that, so that a download in
+The slots after these say, per worker and for the jobs process, when its oldest read under way began
+(milliseconds, 0 for none). The garbage job keeps the bytes of an object that was deleted after that, so that a download in
 progress is not cut off. Each slot has one writer; 8-byte aligned stores are atomic on every CPU
 CPython supports here.
 """
@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Final
 
 MAX_READERS: Final = 255
+JOBS_READER: Final = MAX_READERS - 1
+"""The reader that the jobs process is: the workers are those from 0 on."""
 _EPOCH: Final = 0
 _INDEX_GENERATION: Final = 1
 _READERS: Final = 2

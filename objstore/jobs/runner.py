@@ -25,6 +25,7 @@ from objstore.jobs.scrub import Scrub
 from objstore.meta import queries
 from objstore.meta.client import Metadata
 from objstore.meta.interface import MetadataError
+from objstore.service import Services
 from objstore.shared_state import SharedState
 from objstore.storage.interface import BlobStore, Compactable, StorageError
 
@@ -36,9 +37,17 @@ REPORT_EVERY_S: Final = 15.0
 
 
 async def run_jobs(
-    metadata: Metadata, store: BlobStore, shared: SharedState, settings: JobSettings, stop: asyncio.Event
+    metadata: Metadata,
+    store: BlobStore,
+    shared: SharedState,
+    services: Services,
+    settings: JobSettings,
+    stop: asyncio.Event,
 ) -> None:
-    """Run all background jobs until `stop` is set. Closes nothing it was given."""
+    """Run all background jobs until `stop` is set. Closes nothing it was given.
+
+    `services` are for jobs that read and write objects as clients do.
+    """
     pace = Pace(settings.busy_share)
     turns = Turns()
     mender = Mender(metadata, store, turns)

@@ -12,6 +12,8 @@ from objstore.jobs.job import JobSettings, MachineLoad, Pace, all_of
 from objstore.jobs.runner import keep_running, run_jobs, run_until
 from objstore.meta import queries
 from objstore.meta.interface import Unavailable
+from objstore.service import build_services
+from objstore.service.buckets import BucketRules
 from objstore.storage.interface import DriveState
 from tests.jobs.fakes import QUICK, FakeStore, LocalMetadata, shared_state
 
@@ -152,9 +154,9 @@ def test_all_jobs_together_delete_repair_and_heal(tmp_path: Path) -> None:
 
     async def main() -> None:
         scene, store, stop = LocalMetadata(), FakeStore(), asyncio.Event()
-        running = asyncio.create_task(
-            run_jobs(scene.metadata, store, shared_state(tmp_path / "state"), settings, stop)
-        )
+        shared = shared_state(tmp_path / "state")
+        services = build_services(scene.metadata, store, shared, 0, BucketRules(("us-east-1",)))
+        running = asyncio.create_task(run_jobs(scene.metadata, store, shared, services, settings, stop))
         await asyncio.sleep(0.05)
         refs = [store.blob() for _ in range(10)]
         keys = [scene.name(ref) for ref in refs]
