@@ -8,9 +8,9 @@ Slot 1 is the index generation: a ledger that is ready to serve writes the numbe
 whoever reads another index opens this one first.
 
 The slots after these say, per worker and for the jobs process, when its oldest read under way began
-(milliseconds, 0 for none). The garbage job keeps the bytes of an object that was deleted after that, so that a download in
-progress is not cut off. Each slot has one writer; 8-byte aligned stores are atomic on every CPU
-CPython supports here.
+(milliseconds, 0 for none). The garbage job keeps the bytes of an object that was deleted after that, so
+that a download in progress is not cut off. Each slot has one writer; 8-byte aligned stores are atomic on
+every CPU CPython supports here.
 """
 
 import mmap
