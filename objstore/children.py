@@ -220,8 +220,11 @@ async def _work(order: Order) -> None:
         domains=config.domains,
         website_domains=config.website_domains,
     )
+    token = config.metrics_token.get_secret_value() if config.metrics_token else None
     limits = Limits(config.connections_max, config.idle_timeout_s, config.stall_timeout_s)
-    server = HttpServer(door, limits, health.pages(metadata, store))
+    server = HttpServer(
+        door, limits, health.pages(metadata, store, health.Readers(config.metrics_public, token))
+    )
     await order.runtime.wait_prepared()
     await metadata.wait_ready(LEDGER_WAIT_S)  # meanwhile connections wait in the queue
     assert order.listen_descriptor is not None

@@ -16,7 +16,7 @@ from typing import Any, ParamSpec, TypeVar
 import click
 
 from objstore import __version__
-from objstore.config import Config, ConfigError, load
+from objstore.config import SECRETS, Config, ConfigError, load
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -67,9 +67,9 @@ def _drives_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _setting_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """One option for every setting but the drives, which are arguments, and the secret, which is no flag."""
+    """One option for every setting but the drives, which are arguments, and the secrets, which have none."""
     for name, field in reversed(Config.model_fields.items()):
-        if name in ("drives", "root_secret_key"):
+        if name == "drives" or name in SECRETS:
             continue
         flag = f"--{name.replace('_', '-')}"
         if field.annotation is bool:

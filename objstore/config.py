@@ -47,6 +47,8 @@ container that can see a service called `objstore`."""
 ACCESS_KEY_PATTERN: Final = re.compile(r"[A-Za-z0-9._-]{3,128}")
 ACCESS_KEY_RULE: Final = "3 to 128 letters, digits, dots, underscores and hyphens are allowed"
 SECRET_LENGTH_MIN: Final = 8
+SECRETS: Final = frozenset({"root_secret_key", "metrics_token"})
+"""Settings that are no flags: everyone on the machine can read command lines."""
 
 
 class ConfigError(Exception):
@@ -307,6 +309,13 @@ class Config(BaseSettings):
         "json", "One JSON object or one readable line per message."
     )
     access_log: bool = _setting(True, "Log one line per request.")
+    metrics_token: SecretStr | None = _setting(
+        None,
+        "Bearer token that GET /metrics asks for; without one only this machine is answered. Never on the "
+        "command line.",
+        example="(a long random text)",
+    )
+    metrics_public: bool = _setting(False, "Answer GET /metrics to everyone who asks.")
 
     @classmethod
     def settings_customise_sources(
@@ -353,7 +362,10 @@ class Config(BaseSettings):
 
     def for_children(self) -> dict[str, Any]:
         """The settings as plain values for a child process, without the root credentials."""
-        return self.model_dump(mode="json", exclude={"root_access_key", "root_secret_key"})
+        plain = self.model_dump(mode="json", exclude={"root_access_key", *SECRETS})
+        if self.metrics_token is not None:
+            plain["metrics_token"] = self.metrics_token.get_secret_value()
+        return plain
 
 
 def _listed(values: object) -> str:

@@ -5,16 +5,20 @@
   says "read-only" where writes are refused (too few drives or journals); reads must not stop for that.
 - `/health/writable`: 200 only while objects can be written, too.
 
-The bucket names `health` and `metrics` are refused (s3/names.py).
+The bucket names `health` and `metrics` are refused (s3/names.py). Health pages are for everyone and say no
+more than what works; `/metrics` says more and is for those whom `Readers` lets in.
 """
 
 import asyncio
+import hmac
+import ipaddress
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from objstore import metrics
+from objstore.api.pipeline import Request
 from objstore.meta.interface import MetadataError
 from objstore.storage.interface import BlobStore, DriveState
 
@@ -22,7 +26,7 @@ LEDGER_ANSWER_S: Final = 2.0
 """A ledger that has not answered a question about itself by then counts as away."""
 OBSERVE_S: Final = 5.0
 
-Page = Callable[[], Awaitable[tuple[int, str, bytes]]]
+Page = Callable[[Request], Awaitable[tuple[int, str, bytes]]]
 
 
 class Ledger(Protocol):
@@ -66,21 +70,57 @@ async def standing(ledger: Ledger, store: BlobStore) -> Standing:
     return Standing(may_read, may_read and may_write, tuple(reasons))
 
 
-def pages(ledger: Ledger, store: BlobStore) -> Mapping[str, Page]:
-    """What answers the paths beside S3."""
+@dataclass(frozen=True, slots=True)
+class Readers:
+    """Who may read /metrics: everyone, whoever has the token, or (without either) this machine."""
 
-    async def live() -> tuple[int, str, bytes]:
+    is_everyone: bool = False
+    token: str | None = None
+
+    def may_read(self, request: Request) -> bool:
+        """Whether this request is from one of them; what a proxy passes on is not this machine's."""
+        if self.is_everyone:
+            return True
+        headers = {name.lower(): value for name, value in request.headers}
+        if self.token is None:
+            return _is_loopback(request.remote) and _PROXIED.isdisjoint(headers)
+        scheme, _, said = headers.get("authorization", "").partition(" ")
+        is_right = hmac.compare_digest(said.strip().encode(), self.token.encode())
+        return scheme.lower() == "bearer" and is_right
+
+
+_PROXIED: Final = frozenset({"forwarded", "via", "x-forwarded-for", "x-real-ip"})
+_FORBIDDEN: Final = (
+    b"/metrics is for this machine, or for whom the settings metrics_token or metrics_public let in.\n"
+)
+
+
+def _is_loopback(remote: str) -> bool:
+    try:
+        address = ipaddress.ip_address(remote)
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return bool((mapped or address).is_loopback)
+
+
+def pages(ledger: Ledger, store: BlobStore, readers: Readers) -> Mapping[str, Page]:
+    """What answers the paths beside S3; /metrics only to `readers`."""
+
+    async def live(request: Request) -> tuple[int, str, bytes]:
         return 200, "application/json", b'{"status": "live"}\n'
 
-    async def ready() -> tuple[int, str, bytes]:
+    async def ready(request: Request) -> tuple[int, str, bytes]:
         now = await standing(ledger, store)
         return now.answer(200 if now.may_read else 503)
 
-    async def writable() -> tuple[int, str, bytes]:
+    async def writable(request: Request) -> tuple[int, str, bytes]:
         now = await standing(ledger, store)
         return now.answer(200 if now.may_write else 503)
 
-    async def numbers() -> tuple[int, str, bytes]:
+    async def numbers(request: Request) -> tuple[int, str, bytes]:
+        if not readers.may_read(request):
+            return 403, "text/plain; charset=utf-8", _FORBIDDEN
         content_type, body = await asyncio.get_running_loop().run_in_executor(None, metrics.page)
         return 200, content_type, body
 

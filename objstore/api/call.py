@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from objstore.events.records import Origin
 from objstore.iam.circumstances import NOTHING_SAID, Circumstances
 from objstore.iam.permissions import Permissions
-from objstore.model import Bucket, Identity
+from objstore.model import Bucket, Identity, ObjectVersion
+from objstore.s3.errors import S3Error
 
 if TYPE_CHECKING:
     from objstore.api.operations import Operation
@@ -68,6 +69,16 @@ class Authority(Protocol):
 
 
 @dataclass(slots=True)
+class Notes:
+    """What a handler tells of its request to those who count and log it, beside the answer."""
+
+    version: ObjectVersion | None = None
+    """The object that was read or written."""
+    late_error: S3Error | None = None
+    """What went wrong after the answer had begun with 200, and is told in its body."""
+
+
+@dataclass(slots=True)
 class Call:
     """One parsed, authenticated and authorised request. Handlers get nothing else."""
 
@@ -103,6 +114,7 @@ class Call:
     authority: Authority | None = None
     about: Circumstances = NOTHING_SAID
     """What policies may ask about the request."""
+    notes: Notes = field(default_factory=Notes)
 
     @property
     def origin(self) -> Origin:

@@ -11,7 +11,7 @@ from objstore import blocking, clock, log, metrics
 from objstore.api import authenticate, matching, render, website
 from objstore.api.authenticate import NOBODY, Credentials
 from objstore.api.body import ChunkedBody, PlainBody, Wire, check_framing, open_body
-from objstore.api.call import Call
+from objstore.api.call import Call, Notes
 from objstore.api.operations import Operation, Scope
 from objstore.api.render import Response
 from objstore.iam.authorise import owns
@@ -69,7 +69,17 @@ def new_request_id() -> str:
 class Exchange:
     """One request and its answer, as metrics and the access log tell of it."""
 
-    __slots__ = ("began_s", "code", "identity", "operation", "origin", "request", "request_id", "wire")
+    __slots__ = (
+        "began_s",
+        "code",
+        "identity",
+        "notes",
+        "operation",
+        "origin",
+        "request",
+        "request_id",
+        "wire",
+    )
 
     def __init__(self, request: Request, wire: Wire) -> None:
         self.request = request
@@ -79,14 +89,23 @@ class Exchange:
         self.operation: Operation = matching.UNKNOWN
         self.identity: Identity = NOBODY.identity
         self.code = ""
+        self.notes = Notes()
         self.origin: tuple[str, str] | None = None
         """The Origin header and the name of the bucket asked, where there are such."""
 
     def finish(self, status: int, sent_bytes: int) -> None:
-        """Count and log the exchange; called once, when its last byte was written or given up."""
+        """Count and log the exchange; called once, when its last byte was written or given up.
+
+        What failed after a 200 was sent counts by the status it would have had.
+        """
         seconds = clock.monotonic_s() - self.began_s
         name, received_bytes = self.operation.name, self.wire.received_bytes
-        metrics.count_request(name, status, seconds, received_bytes, sent_bytes)
+        late = self.notes.late_error
+        if late is not None:
+            self.code = self.code or late.code
+        metrics.count_request(
+            name, status if late is None else late.status, seconds, received_bytes, sent_bytes
+        )
         if self.code:
             metrics.REQUEST_ERRORS.labels(name, self.code).inc()
         request = self.request
@@ -212,6 +231,7 @@ class S3Door:
                 raw_path=address.raw_path,
                 authority=self,
                 about=about,
+                notes=exchange.notes,
             )
             response = await render.render(await operation.handler(call), request.method)
             if bucket is not None and self._charges(bucket, call.identity):

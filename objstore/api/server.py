@@ -50,7 +50,7 @@ ACCEPT_RETRY_S: Final = 0.1
 
 _log = logging.getLogger("objstore.api")
 
-Page = Callable[[], Awaitable[tuple[int, str, bytes]]]
+Page = Callable[[Request], Awaitable[tuple[int, str, bytes]]]
 """Answers one of the paths beside S3 with status, content type and body."""
 
 
@@ -211,7 +211,7 @@ class HttpServer:
 async def _shown(request: web.BaseRequest, page: Page) -> Response:
     if request.method not in ("GET", "HEAD"):
         return Response(405, {"allow": "GET, HEAD"}, length=0)
-    status, content_type, body = await page()
+    status, content_type, body = await page(_request_of(request))
     headers = {"content-type": content_type, "cache-control": "no-store"}
     return Response(status, headers, body if request.method == "GET" else b"", length=len(body))
 

@@ -112,6 +112,7 @@ class _Site:
             raw_path=address.raw_path,
             authority=door,
             about=Circumstances({}, headers, request.remote, request.is_secure),
+            notes=exchange.notes,
         )
 
     async def answer(self) -> Reply:

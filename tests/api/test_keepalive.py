@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from objstore.api.call import Reply
+from objstore.api.call import Notes, Reply
 from objstore.api.handlers import keepalive
 from objstore.meta.interface import KeyMissing
 from objstore.s3 import xml
@@ -19,6 +19,7 @@ class FakeCall:
     """The little of a call that an error document names."""
 
     raw_path, request_id, host_id = "/bucket/key", "REQUEST", "HOST"
+    notes = Notes()
 
     class operation:
         name = "UploadPartCopy"
@@ -75,6 +76,7 @@ def test_a_late_error_is_told_in_the_body(failure: Exception, code: bytes) -> No
     body = asyncio.run(late_answer(failure))
     assert body.startswith(xml.DECLARATION + b" ")
     assert b"<Error><Code>" + code + b"</Code>" in body
+    assert FakeCall.notes.late_error is not None and FakeCall.notes.late_error.code.encode() == code
     assert b"<RequestId>REQUEST</RequestId><HostId>HOST</HostId>" in body
 
 

@@ -13,9 +13,11 @@ import pytest
 from objstore import clock, log, metrics
 from objstore.api import matching, operations
 from objstore.api.call import Call, Reply
+from objstore.api.handlers import keepalive
 from objstore.api.operations import OPERATIONS
+from objstore.api.pipeline import Request
 from objstore.model import Identity
-from objstore.s3 import sigv4
+from objstore.s3 import errors, sigv4
 from tests.api.support import OTHER, OWNER, REGION, ROOT, SECRETS, Answer, Door, running_door
 
 AnyTest = Callable[[Door], Awaitable[Any]]
@@ -420,7 +422,7 @@ def test_virtual_hosts_name_their_bucket() -> None:
     with_door(test, domains=("s3.example.org",), pages={"/metrics": page})
 
 
-async def page() -> tuple[int, str, bytes]:
+async def page(_: Request) -> tuple[int, str, bytes]:
     return 200, "text/plain", b"up 1\n"
 
 
@@ -483,5 +485,32 @@ def test_late_answer_is_chunked_and_kept_alive(monkeypatch: pytest.MonkeyPatch) 
                 answer = await connection.answer()
                 assert answer.headers["transfer-encoding"] == "chunked"
                 assert answer.body == b"<?xml version='1.0'?>   <Done/>"
+
+    with_door(test)
+
+
+def test_what_fails_after_the_answer_began_counts_as_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(log, "access", lambda *fields: lines.append(fields))
+    monkeypatch.setattr(keepalive, "QUICK_S", 0.01)
+
+    async def fail() -> None:
+        await asyncio.sleep(0.05)
+        raise errors.ServiceUnavailable
+
+    async def late(call: Call) -> Reply:
+        return await keepalive.answer(call, fail(), lambda _: Reply())
+
+    row = next(row for row in OPERATIONS if row.name == "GetBucketLocation")
+    slow = operations.Operation(row.name, row.method, row.scope, row.query, row.action, late)
+
+    async def test(door: Door) -> None:
+        monkeypatch.setattr(matching, "match", lambda *_: slow)
+        before = counted("GetBucketLocation", "503")
+        lines.clear()
+        answer = await ask(door, "GET", "/bucket-1?location")
+        assert answer.status == 200 and b"<Code>ServiceUnavailable</Code>" in answer.body
+        assert counted("GetBucketLocation", "503") == before + 1
+        assert [line[5:8] for line in lines] == [("GetBucketLocation", 200, "ServiceUnavailable")]
 
     with_door(test)

@@ -1,7 +1,8 @@
 """Answers that may take long: 200 first, spaces to keep the connection, then the result or the error.
 
 S3 does this for CompleteMultipartUpload, CopyObject and UploadPartCopy; clients know to look for an
-`<Error>` in such a 200. While an operation is quick its answer is an ordinary one.
+`<Error>` in such a 200. While an operation is quick its answer is an ordinary one. A late error is noted
+(`call.notes`), so that it counts as one although the status was sent before.
 """
 
 import asyncio
@@ -63,6 +64,7 @@ def _error(call: Call, failure: Exception) -> bytes:
     if error is None:
         _log.error("%s failed", call.operation.name, exc_info=failure, extra={"request_id": call.request_id})
         error = InternalError()
+    call.notes.late_error = error
     return error_document(
         code=error.code,
         message=error.message,
