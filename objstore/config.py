@@ -9,6 +9,7 @@ the file over the default. Names nobody knows are refused, in the file and in th
 """
 
 import difflib
+import json
 import os
 import re
 import tomllib
@@ -20,8 +21,10 @@ from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
+    BaseModel,
     BeforeValidator,
     ByteSize,
+    ConfigDict,
     Field,
     PlainSerializer,
     SecretStr,
@@ -47,7 +50,7 @@ container that can see a service called `objstore`."""
 ACCESS_KEY_PATTERN: Final = re.compile(r"[A-Za-z0-9._-]{3,128}")
 ACCESS_KEY_RULE: Final = "3 to 128 letters, digits, dots, underscores and hyphens are allowed"
 SECRET_LENGTH_MIN: Final = 8
-SECRETS: Final = frozenset({"root_secret_key", "metrics_token"})
+SECRETS: Final = frozenset({"root_secret_key", "metrics_token", "remotes"})
 """Settings that are no flags: everyone on the machine can read command lines."""
 
 
@@ -105,6 +108,20 @@ def _domain(value: str) -> str:
     return value
 
 
+def _server(value: str) -> str:
+    try:
+        url = urlsplit(value)
+        is_server = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+        is_server = (
+            is_server and "@" not in url.netloc and url.path in ("", "/") and not url.query + url.fragment
+        )
+    except ValueError:
+        is_server = False
+    if not is_server:
+        raise ValueError("the URL must be http:// or https:// with a host and perhaps a port, and no more")
+    return value.rstrip("/")
+
+
 def _webhook(value: str) -> str:
     match = re.fullmatch(r"([A-Za-z0-9_-]{1,64})=(.*)", value)
     if match is None:
@@ -119,6 +136,33 @@ def _webhook(value: str) -> str:
     return value
 
 
+class Remote(BaseModel):
+    """Another S3 server, as the settings name it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
+    url: Annotated[str, AfterValidator(_server)]
+    region: Annotated[str, AfterValidator(_region)] = "us-east-1"
+    access_key: str = Field(min_length=1)
+    secret_key: SecretStr = Field(min_length=1)
+
+
+def _remotes(value: object) -> object:
+    """An environment variable has them as a JSON array."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        raise ValueError("must be a JSON array of objects") from None
+
+
+def _named_once(remotes: tuple[Remote, ...]) -> tuple[Remote, ...]:
+    if len({remote.name for remote in remotes}) < len(remotes):
+        raise ValueError("each must have a name of its own")
+    return remotes
+
+
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 Paths = Annotated[tuple[AbsolutePath, ...], NoDecode, BeforeValidator(_several)]
 ErasureField = Annotated[Erasure, NoDecode, BeforeValidator(Erasure.parse), PlainSerializer(str)]
@@ -130,6 +174,7 @@ Domains = Annotated[tuple[Annotated[str, AfterValidator(_domain)], ...], NoDecod
 Webhooks = Annotated[
     tuple[Annotated[str, AfterValidator(_webhook)], ...], NoDecode, BeforeValidator(_several)
 ]
+Remotes = Annotated[tuple[Remote, ...], NoDecode, BeforeValidator(_remotes), AfterValidator(_named_once)]
 
 
 def _setting(default: Any, sentence: str, *, unit: str = "", example: str = "", **limits: Any) -> Any:
@@ -294,6 +339,11 @@ class Config(BaseSettings):
     events_retry_hours: float = _setting(
         24.0, "An event that its target does not take is given up after this long.", unit="hours", gt=0
     )
+    remotes: Remotes = _setting(
+        (),
+        "Other S3 servers that objects may be sent to, each with name, url, region, access_key and "
+        "secret_key; never on the command line.",
+    )
     lifecycle_debug_day_s: float = _setting(
         0.0,
         "For tests: how long a day of lifecycle rules is; 0: a day, due at midnight UTC.",
@@ -361,10 +411,15 @@ class Config(BaseSettings):
         return self
 
     def for_children(self) -> dict[str, Any]:
-        """The settings as plain values for a child process, without the root credentials."""
-        plain = self.model_dump(mode="json", exclude={"root_access_key", *SECRETS})
+        """The settings as plain values for a child process, without the root credentials.
+
+        Other secrets are among them: for the pipe to the child, and for nothing else.
+        """
+        plain = self.model_dump(mode="json", exclude={"root_access_key", "root_secret_key"})
         if self.metrics_token is not None:
             plain["metrics_token"] = self.metrics_token.get_secret_value()
+        for shown, remote in zip(plain["remotes"], self.remotes, strict=True):
+            shown["secret_key"] = remote.secret_key.get_secret_value()
         return plain
 
 
@@ -444,7 +499,9 @@ def _explain(error: Any, flags: Mapping[str, Any], environment: Mapping[str, Any
         origin = f"{ENVIRONMENT_PREFIX}{name.upper()}"
     else:
         origin = str(path) if path else "default"
-    value = "(hidden)" if "secret" in name else repr(error["input"])
+    if name == "remotes":
+        message = " ".join([*map(str, error["loc"][1:]), message])
+    value = "(hidden)" if name in SECRETS else repr(error["input"])
     return f"{name}: {value} (from {origin}) is not allowed: {message[0].lower()}{message[1:]}"
 
 

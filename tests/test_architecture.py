@@ -7,10 +7,10 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 LEVELS = {
     **dict.fromkeys(("s3", "model", "config", "clock", "blocking", "metrics", "log", "durable"), 0),
-    "shared_state": 0,
+    **dict.fromkeys(("shared_state", "outbound"), 0),
     "erasure": 1,
     **dict.fromkeys(("storage", "meta"), 2),
-    **dict.fromkeys(("iam", "events"), 3),
+    **dict.fromkeys(("iam", "events", "remote"), 3),
     "service": 4,
     "jobs": 5,
     **dict.fromkeys(("api", "admin", "console"), 6),

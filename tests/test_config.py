@@ -1,5 +1,6 @@
 """Settings: one table, three sources, and a clear no to everything else."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,49 @@ def test_secrets_show_neither_in_repr_nor_in_refusals_nor_in_what_children_are_t
     with pytest.raises(ConfigError) as caught:
         load({"root_secret_key": ["short"]}, environment={"OBJSTORE_ROOT_ACCESS_KEY": "AKROOT"})
     assert "short" not in str(caught.value).replace("too short", "")
+
+
+REMOTE = {"name": "far", "url": "https://s3.example.org", "access_key": "AKFAR", "secret_key": SECRET}
+
+
+def test_remotes_come_from_file_and_environment(tmp_path: Path) -> None:
+    path = tmp_path / "some.toml"
+    fields = "\n".join(f'{name} = "{value}"' for name, value in REMOTE.items())
+    path.write_text(f"[[remotes]]\n{fields}\nregion = 'eu-west-1'\n")
+    (remote,) = load(path=path, environment={}).remotes
+    assert (remote.name, remote.url, remote.region) == ("far", "https://s3.example.org", "eu-west-1")
+    (remote,) = load(environment={"OBJSTORE_REMOTES": json.dumps([REMOTE])}).remotes
+    assert (remote.region, remote.secret_key.get_secret_value()) == ("us-east-1", SECRET)
+
+
+def test_secrets_of_remotes_go_to_children_and_nowhere_else() -> None:
+    config = load({"remotes": [REMOTE]}, environment={})
+    assert SECRET not in repr(config) and SECRET not in config.model_dump_json()
+    assert Config(**config.for_children()) == config
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "{}",
+        "junk",
+        [{**REMOTE, "name": "a b"}],
+        [{**REMOTE, "url": "ftp://s3.example.org"}],
+        [{**REMOTE, "url": "https://s3.example.org/path"}],
+        [{**REMOTE, "url": "https://me@s3.example.org"}],
+        [{**REMOTE, "url": "https://s3.example.org?x"}],
+        [{**REMOTE, "url": "https://s3.example.org:port"}],
+        [{**REMOTE, "region": "Europe"}],
+        [{**REMOTE, "access_key": ""}],
+        [{**REMOTE, "more": SECRET}],
+        [{name: value for name, value in REMOTE.items() if name != "name"}],
+        [REMOTE, REMOTE],
+    ],
+)
+def test_wrong_remotes_are_refused_without_telling_the_secret(wrong: Any) -> None:
+    with pytest.raises(ConfigError, match="remotes") as caught:
+        load({"remotes": wrong}, environment={})
+    assert SECRET not in str(caught.value)
 
 
 def test_children_are_told_the_same_settings() -> None:

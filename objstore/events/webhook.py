@@ -5,8 +5,8 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from objstore.events.outbound import client_session, is_permitted
 from objstore.events.targets import TargetError
+from objstore.outbound import client_session, is_address, is_permitted
 
 TIMEOUT_S: Final = 10.0
 
@@ -23,7 +23,7 @@ class Webhook:
         """See `Target.send`."""
         if self._session is None:
             self._session = client_session(TIMEOUT_S)
-        if _is_address(self._host) and not is_permitted(self._host, self._host):
+        if is_address(self._host) and not is_permitted(self._host, self._host):
             raise TargetError(f"{self._host} may not be connected to")  # it never reaches the resolver
         headers = {"content-type": "application/json"}
         try:
@@ -39,7 +39,3 @@ class Webhook:
         """See `Target.close`."""
         if self._session is not None:
             await self._session.close()
-
-
-def _is_address(host: str) -> bool:
-    return ":" in host or host.replace(".", "").isdigit()

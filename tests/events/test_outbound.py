@@ -5,9 +5,9 @@ import socket
 
 import pytest
 
-from objstore.events.outbound import GuardedResolver, is_permitted
 from objstore.events.targets import NamedUrl, TargetError, target_of
 from objstore.events.webhook import Webhook
+from objstore.outbound import GuardedResolver, is_permitted
 from tests.support.receiver import Receiver
 
 

@@ -32,6 +32,11 @@ def is_permitted(address: str, host: str) -> bool:
     return found.is_global or found.is_private
 
 
+def is_address(host: str) -> bool:
+    """Whether a URL's host is an address: it is connected to without asking any resolver."""
+    return ":" in host or host.replace(".", "").isdigit()
+
+
 def _is_same(host: str, address: str) -> bool:
     try:
         return ip_address(host) == ip_address(address)
@@ -60,10 +65,16 @@ class GuardedResolver(AbstractResolver):
         await self._resolver.close()
 
 
+def guarded_connector(connections_max: int = 32) -> aiohttp.TCPConnector:
+    """What sessions of such connections connect with. Addresses in URLs never reach a resolver: the
+    caller judges them (`is_address`, `is_permitted`)."""
+    return aiohttp.TCPConnector(resolver=GuardedResolver(), use_dns_cache=False, limit=connections_max)
+
+
 def client_session(timeout_s: float, **more: Any) -> aiohttp.ClientSession:
     """A session for such connections; send with `allow_redirects=False`."""
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(resolver=GuardedResolver(), use_dns_cache=False, limit=32),
+        connector=guarded_connector(),
         timeout=aiohttp.ClientTimeout(total=timeout_s, connect=CONNECT_S),
         trust_env=False,
         cookie_jar=aiohttp.DummyCookieJar(),
