@@ -57,6 +57,7 @@ def run(endpoint: Endpoint, act: Callable[[RemoteS3], Awaitable[R]]) -> R:
             return await act(remote)
         finally:
             await remote.close()
+            await asyncio.sleep(0.01)  # connections broken off in mid-body take a moment to close
 
     return asyncio.run(once())
 
