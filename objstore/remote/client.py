@@ -21,7 +21,7 @@ from urllib.parse import quote
 import aiohttp
 from yarl import URL
 
-from objstore import __version__, clock, outbound
+from objstore import clock, outbound
 from objstore.model import Checksum
 from objstore.remote import sending
 from objstore.remote.endpoint import Endpoint
@@ -55,7 +55,7 @@ PART_ATTEMPTS: Final = 3
 PART_PAUSE_S: Final = 1.0
 ABORT_S: Final = 10.0
 CONNECTIONS_MAX: Final = 32
-USER_AGENT: Final = f"objstore/{__version__}"
+USER_AGENT: Final = "objstore"
 
 _NOTHING: Final[Mapping[str, str]] = {}
 
