@@ -73,6 +73,16 @@ class ObjectLock:
     legal_hold: bool | None = None
 
 
+ARCHIVE_CLASSES: Final = frozenset(("GLACIER", "DEEP_ARCHIVE"))
+"""Storage classes whose bytes, once moved to a tier, are read only after RestoreObject."""
+TIER: Final = "tier"
+"""The extra attribute of a version whose bytes a rule moved to a tier: the storage class the tier is of."""
+RESTORE: Final = "restore"
+"""The extra attribute of an archived version that RestoreObject was asked for: RESTORE_UNDER_WAY, or until
+when its restored copy stays, in milliseconds since the epoch (decimal)."""
+RESTORE_UNDER_WAY: Final = "ongoing"
+
+
 @dataclass(frozen=True, slots=True)
 class Attributes:
     """What a client gave with an object and gets back with it, unchanged."""
@@ -85,6 +95,22 @@ class Attributes:
     storage_class: str = "STANDARD"
     extra: Mapping[str, str] = field(default_factory=dict)
     """Room for features to come (encryption, restore, replication status), by name."""
+
+    @property
+    def is_archived(self) -> bool:
+        """Its bytes lie where they cannot be read before they are restored."""
+        return self.extra.get(TIER) in ARCHIVE_CLASSES
+
+    @property
+    def is_restore_under_way(self) -> bool:
+        """Its bytes are being fetched back."""
+        return self.extra.get(RESTORE) == RESTORE_UNDER_WAY
+
+    @property
+    def restored_until_ms(self) -> int | None:
+        """Until when its restored copy stays; None where there is none."""
+        said = self.extra.get(RESTORE)
+        return None if said is None or said == RESTORE_UNDER_WAY else int(said)
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,6 +116,14 @@ class TooManyBuckets(Refusal):
     """detail: limit."""
 
 
+class NotArchived(Refusal):
+    """Only what was archived can be restored. detail: storage_class."""
+
+
+class RestoreUnderWay(Refusal):
+    """The version's bytes are being fetched back already."""
+
+
 class BucketStateInvalid(Refusal):
     """The bucket's versioning and object lock do not allow it. detail: bucket (name)."""
 

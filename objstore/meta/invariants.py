@@ -10,19 +10,22 @@ from objstore.meta.interface import Database
 _REFERENCES: Final = (
     "SELECT blob_id FROM objects WHERE blob_id IS NOT NULL "
     "UNION ALL SELECT blob_id FROM history WHERE blob_id IS NOT NULL "
-    "UNION ALL SELECT blob_id FROM parts WHERE blob_id IS NOT NULL"
+    "UNION ALL SELECT blob_id FROM parts WHERE blob_id IS NOT NULL "
+    "UNION ALL SELECT blob_id FROM restores WHERE blob_id IS NOT NULL"
 )
 _UPLOAD_REFERENCES: Final = (
     "SELECT upload_id FROM objects WHERE upload_id IS NOT NULL "
-    "UNION ALL SELECT upload_id FROM history WHERE upload_id IS NOT NULL"
+    "UNION ALL SELECT upload_id FROM history WHERE upload_id IS NOT NULL "
+    "UNION ALL SELECT upload_id FROM restores WHERE upload_id IS NOT NULL AND expires_ms > 0"
 )
 _UPLOAD_OWNERS: Final = (
     "SELECT upload_id FROM uploads UNION ALL SELECT upload_id FROM manifests "
-    "UNION ALL SELECT upload_id FROM dropped_uploads"
+    "UNION ALL SELECT upload_id FROM dropped_uploads UNION ALL SELECT upload_id FROM transitions "
+    "UNION ALL SELECT upload_id FROM restores WHERE upload_id IS NOT NULL AND expires_ms = 0"
 )
 
 INVARIANTS: Final = {
-    "a blob's refs is the number of versions and parts that refer to it, at least one": (
+    "a blob's refs is the number of versions, parts and restores that refer to it, at least one": (
         f"SELECT b.id, b.refs, r.count FROM blobs b LEFT JOIN (SELECT blob_id, COUNT(*) AS count "
         f"FROM ({_REFERENCES}) AS every GROUP BY blob_id) r ON r.blob_id = b.id "
         "WHERE b.refs <> COALESCE(r.count, 0) OR b.refs < 1"
@@ -33,7 +36,11 @@ INVARIANTS: Final = {
     "no blob is both referred to and garbage": (
         "SELECT blob_id FROM garbage WHERE blob_id IN (SELECT id FROM blobs)"
     ),
-    "a manifest's refs is the number of versions with its parts as bytes, at least one": (
+    "no blob is both referred to, or garbage, and meant for a tier": (
+        "SELECT blob_id FROM tier_intents WHERE blob_id IN (SELECT id FROM blobs) "
+        "OR blob_id IN (SELECT blob_id FROM garbage)"
+    ),
+    "a manifest's refs is the number of versions and restores with its parts as bytes, at least one": (
         f"SELECT m.upload_id, m.refs, r.count FROM manifests m LEFT JOIN (SELECT upload_id, "
         f"COUNT(*) AS count FROM ({_UPLOAD_REFERENCES}) AS every GROUP BY upload_id) r "
         "ON r.upload_id = m.upload_id WHERE m.refs <> COALESCE(r.count, 0) OR m.refs < 1"
@@ -42,10 +49,10 @@ INVARIANTS: Final = {
         f"SELECT upload_id FROM ({_UPLOAD_REFERENCES}) AS every "
         "WHERE upload_id NOT IN (SELECT upload_id FROM manifests)"
     ),
-    "an upload is under way, completed or dropped, one of them only": (
+    "an upload is under way, completed, dropped or a copy that is being made, one of them only": (
         f"SELECT upload_id FROM ({_UPLOAD_OWNERS}) AS every GROUP BY upload_id HAVING COUNT(*) > 1"
     ),
-    "every part belongs to an upload under way, completed or dropped": (
+    "every part belongs to an upload under way, completed, dropped or a copy that is being made": (
         f"SELECT upload_id FROM parts WHERE upload_id NOT IN ({_UPLOAD_OWNERS})"
     ),
     "no version has both a blob and an upload, and no delete marker has either": (

@@ -129,6 +129,42 @@ CREATE TABLE dropped_uploads (
     since_ms BIGINT NOT NULL
 ) WITHOUT ROWID;
 
+-- Blobs that may lie at a tier though nothing refers to them: written before their bytes are sent there, gone
+-- with the command that refers to them, or with the one that makes garbage of them.
+CREATE TABLE tier_intents (
+    blob_id BLOB NOT NULL PRIMARY KEY,
+    size BIGINT NOT NULL,
+    locator BLOB NOT NULL,
+    since_ms BIGINT NOT NULL
+) WITHOUT ROWID;
+
+-- Multipart versions on their way to a tier: upload_id is that of the copy, whose parts come one by one.
+CREATE TABLE transitions (
+    bucket_id BIGINT NOT NULL,
+    key BLOB NOT NULL,
+    version_id TEXT NOT NULL,
+    sequence BIGINT NOT NULL,
+    upload_id TEXT NOT NULL,
+    since_ms BIGINT NOT NULL,
+    PRIMARY KEY (bucket_id, key, version_id)
+) WITHOUT ROWID;
+
+-- Archived versions that RestoreObject was asked for. expires_ms is 0 until the restored copy (blob_id, or the
+-- parts of upload_id) is whole.
+CREATE TABLE restores (
+    bucket_id BIGINT NOT NULL,
+    key BLOB NOT NULL,
+    version_id TEXT NOT NULL,
+    sequence BIGINT NOT NULL,
+    days INTEGER NOT NULL,
+    requested_ms BIGINT NOT NULL,
+    expires_ms BIGINT NOT NULL,
+    blob_id BLOB,
+    upload_id TEXT,
+    PRIMARY KEY (bucket_id, key, version_id)
+) WITHOUT ROWID;
+CREATE INDEX restores_by_expiry ON restores (expires_ms, bucket_id, key, version_id);
+
 CREATE TABLE repairs (
     blob_id BLOB NOT NULL PRIMARY KEY,
     reason TEXT NOT NULL,

@@ -6,18 +6,21 @@ Invariants kept here:
 - Age is counted in calendar days: what becomes n days old on one day is due at the next midnight, UTC,
   never before. With a debug interval a day is that many seconds, and nothing is rounded.
 - Who is due under several rules goes by the earliest.
+- What is due to go is not moved first. What is due to be moved goes to the coldest class asked for, and
+  classes only ever get colder.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from typing import Final
 from urllib.parse import quote
 
-from objstore.model import ObjectVersion
+from objstore.model import RESTORE, TIER, ObjectVersion
 from objstore.s3.documents.lifecycle import (
     DAY_MS,
+    MINIMUM_SIZES,
     Conditions,
     LifecycleConfiguration,
     LifecycleRule,
@@ -26,6 +29,22 @@ from objstore.s3.documents.lifecycle import (
 from objstore.s3.object_headers import http_date
 
 NO_TAGS: Final[Mapping[str, str]] = {}
+TRANSITION_BYTES_MIN: Final = 128 * 1024
+"""Smaller objects stay where they are, unless their rule's filter speaks of sizes itself."""
+_TAKES_SMALL: Final = frozenset(("GLACIER", "DEEP_ARCHIVE"))
+"""The classes that take small objects where the bucket says `varies_by_storage_class`."""
+_COLDNESS: Final = {
+    "STANDARD": 0,
+    "REDUCED_REDUNDANCY": 0,
+    "STANDARD_IA": 1,
+    "INTELLIGENT_TIERING": 2,
+    "ONEZONE_IA": 3,
+    "GLACIER_IR": 4,
+    "GLACIER": 5,
+    "DEEP_ARCHIVE": 6,
+}
+_NEVER: Final = frozenset({("ONEZONE_IA", "GLACIER_IR")})
+"""Moves that S3 does not make though they lead to a colder class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +72,9 @@ class Action(StrEnum):
     REMOVE_MARKER = "remove-delete-marker"
     """A delete marker with nothing under it."""
     ABORT = "abort-upload"
+    TRANSITION = "transition"
+    """The current version gets another storage class."""
+    TRANSITION_NONCURRENT = "transition-noncurrent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +86,8 @@ class Verdict:
     rule_id: str
     newer_kept: int = 0
     """How many newer noncurrent versions must still be there."""
+    storage_class: str = ""
+    """Where a transition leads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +177,77 @@ def _verdict(
     else:
         return None
     return Verdict(Action.EXPIRE, due_ms, rule_id)
+
+
+def judge_transition(
+    document: LifecycleConfiguration,
+    version: ObjectVersion,
+    standing: Standing,
+    calendar: Calendar,
+    now_ms: int,
+    tiers: Collection[str] = (),
+) -> Verdict | None:
+    """The transition that is due for this version now: of several the coldest; None when there is none.
+
+    `tiers` are the storage classes whose bytes lie elsewhere: what has such a class and was written here with
+    it is moved as well. What is due to expire is not asked about here. A version that is being restored, or
+    has a restored copy, waits.
+    """
+    if version.is_delete_marker or RESTORE in version.attributes.extra:
+        return None
+    has = version.attributes.storage_class
+    is_elsewhere = TIER in version.attributes.extra
+    minimum = document.transition_default_minimum_object_size or MINIMUM_SIZES[0]
+    verdicts = [
+        verdict
+        for rule in document.rules
+        if concerns(rule, version.key, version.size, version.tags)
+        for verdict in _transitions(rule, version, standing, calendar)
+        if verdict.due_ms <= now_ms
+        and (
+            is_colder(has, verdict.storage_class)
+            or (has == verdict.storage_class and has in tiers and not is_elsewhere)
+        )
+        and _may_be_moved(rule, version.size, verdict.storage_class, minimum)
+    ]
+    return max(verdicts, key=lambda verdict: _COLDNESS[verdict.storage_class], default=None)
+
+
+def is_colder(source: str, target: str) -> bool:
+    """Whether lifecycle rules move objects from one storage class to the other."""
+    return _COLDNESS[target] > _COLDNESS.get(source, 0) and (source, target) not in _NEVER
+
+
+def _may_be_moved(rule: LifecycleRule, size: int, storage_class: str, minimum: str) -> bool:
+    if size >= TRANSITION_BYTES_MIN or _conditions(rule)[0].has_sizes:
+        return True
+    return minimum != MINIMUM_SIZES[0] and storage_class in _TAKES_SMALL
+
+
+def _transitions(
+    rule: LifecycleRule, version: ObjectVersion, standing: Standing, calendar: Calendar
+) -> Iterator[Verdict]:
+    """Every transition of a rule for a version with this standing, due or not."""
+    rule_id = rule.id or ""
+    since_ms = standing.noncurrent_since_ms
+    if since_ms is not None:
+        for past in rule.noncurrent_version_transitions:
+            kept = past.newer_noncurrent_versions or 0
+            if past.noncurrent_days is None or past.storage_class is None or standing.newer_noncurrent < kept:
+                continue
+            due_ms = calendar.after(since_ms, past.noncurrent_days)
+            yield Verdict(Action.TRANSITION_NONCURRENT, due_ms, rule_id, kept, past.storage_class)
+        return
+    for transition in rule.transitions:
+        if transition.storage_class is None:
+            continue
+        if transition.days is not None:
+            due_ms = calendar.after(version.modified_ms, transition.days)
+        elif transition.date is not None:
+            due_ms = transition.date
+        else:
+            continue
+        yield Verdict(Action.TRANSITION, due_ms, rule_id, storage_class=transition.storage_class)
 
 
 def judge_upload(

@@ -83,5 +83,11 @@ _ANSWERS: Final[dict[type[BaseException], Callable[[Any], S3Error]]] = {
     meta.PartInvalid: _with(errors.InvalidPart, UploadId="upload_id", PartNumber="part_number", ETag="etag"),
     meta.ConditionFailed: _with(errors.PreconditionFailed, Condition="condition"),
     meta.Locked: _says(errors.AccessDenied, "Access Denied because object protected by object lock."),
+    meta.NotArchived: _with(
+        errors.InvalidObjectState,
+        "Restore is not allowed for the object's current storage class",
+        StorageClass="storage_class",
+    ),
+    meta.RestoreUnderWay: _says(errors.RestoreAlreadyInProgress),
     meta.SubresourceMissing: _says(errors.NoSuchConfiguration),
 }

@@ -28,6 +28,17 @@ from objstore.meta.commands.events import Announced, ForgetEvents, Notice, SetNo
 from objstore.meta.commands.lifecycle import ExpireUpload, ExpireVersion
 from objstore.meta.commands.locks import AdvanceLockClock, ReplaceAttributes, with_default
 from objstore.meta.commands.objects import Deleted, DeleteVersion, PutVersion
+from objstore.meta.commands.tiers import (
+    AbandonTierBlobs,
+    AbandonTransition,
+    BeginTransition,
+    EndRestore,
+    FinishRestore,
+    IntendTierBlobs,
+    RestoreVersion,
+    StagePart,
+    TransitionVersion,
+)
 from objstore.meta.commands.uploads import AbortUpload, CompleteUpload, CreateUpload, NamedPart, PutPart
 from objstore.meta.commands.users import (
     PutAccessKey,
@@ -75,6 +86,15 @@ COMMANDS: Final[tuple[type[Command[Any]], ...]] = (
     Announced,
     SetNotification,
     ForgetEvents,
+    IntendTierBlobs,
+    AbandonTierBlobs,
+    BeginTransition,
+    AbandonTransition,
+    StagePart,
+    TransitionVersion,
+    RestoreVersion,
+    FinishRestore,
+    EndRestore,
 )
 RESULTS: Final = (ObjectVersion, Deleted, Part, Upload, Bucket, User, AccessKey)
 """What commands answer with, besides None and plain values."""
@@ -107,9 +127,12 @@ def decode_result(data: bytes) -> Any:
 __all__ = [
     "COMMANDS",
     "RESULTS",
+    "AbandonTierBlobs",
+    "AbandonTransition",
     "AbortUpload",
     "AdvanceLockClock",
     "Announced",
+    "BeginTransition",
     "CompleteUpload",
     "CreateBucket",
     "CreateUpload",
@@ -117,11 +140,14 @@ __all__ = [
     "DeleteVersion",
     "Deleted",
     "EnableObjectLock",
+    "EndRestore",
     "ExpireUpload",
     "ExpireVersion",
     "FinishRepair",
+    "FinishRestore",
     "ForgetEvents",
     "ForgetGarbage",
+    "IntendTierBlobs",
     "MoveBlob",
     "NamedPart",
     "Notice",
@@ -135,6 +161,7 @@ __all__ = [
     "RemoveAccessKey",
     "RemoveUser",
     "ReplaceAttributes",
+    "RestoreVersion",
     "SetAccessKeyEnabled",
     "SetAccountPublicAccessBlock",
     "SetExtraAttribute",
@@ -143,6 +170,8 @@ __all__ = [
     "SetSubresource",
     "SetUserEnabled",
     "SetVersioning",
+    "StagePart",
+    "TransitionVersion",
     "WriteConditions",
     "decode",
     "decode_result",

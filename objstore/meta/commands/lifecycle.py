@@ -7,7 +7,7 @@ it is still exactly so: an object that was replaced is never deleted in place of
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Protocol
 
 import xxhash
 
@@ -53,6 +53,56 @@ def _rules_stand(db: Database, bucket_id: int, rules: bytes) -> bool:
     return document is not None and digest_of(document) == rules
 
 
+class Judged(Protocol):
+    """What a rule was judged by: see ExpireVersion."""
+
+    @property
+    def bucket_id(self) -> int: ...
+    @property
+    def key(self) -> str: ...
+    @property
+    def version_id(self) -> str: ...
+    @property
+    def sequence(self) -> int: ...
+    @property
+    def tags(self) -> Mapping[str, str]: ...
+    @property
+    def rules(self) -> bytes: ...
+    @property
+    def successor(self) -> int: ...
+    @property
+    def newer_kept(self) -> int: ...
+    @property
+    def is_marker(self) -> bool: ...
+
+
+def stands(db: Database, judged: Judged) -> bool:
+    """Whether rules, version and its standing among those of its key are still what was judged."""
+    if not _rules_stand(db, judged.bucket_id, judged.rules):
+        return False
+    slot = (judged.bucket_id, judged.key.encode())
+    row = db.one(_PAST, (*slot, judged.version_id)) if judged.successor else db.one(_LATEST, slot + slot)
+    if row is None:
+        return False
+    reverse_sequence, version_id, is_delete_marker, tags = row
+    found = (version_id, -reverse_sequence, bool(is_delete_marker), unpack_tags(tags))
+    if found != (judged.version_id, judged.sequence, judged.is_marker, judged.tags):
+        return False
+    return not judged.successor or _is_still_noncurrent(db, judged, slot)
+
+
+def _is_still_noncurrent(db: Database, judged: Judged, slot: tuple[int, bytes]) -> bool:
+    """Whether its successor is the one it was judged by, and enough newer ones stand before it."""
+    reverse_sequence = -judged.sequence
+    successor = db.one(_SUCCESSOR, (*slot, reverse_sequence)) or db.one(_CURRENT, slot)
+    if successor is None or -successor[0] != judged.successor:
+        return False
+    if not judged.newer_kept:
+        return True
+    newer = db.one(_NEWER, (*slot, reverse_sequence, judged.newer_kept))
+    return newer is not None and newer[0] == judged.newer_kept
+
+
 @dataclass(frozen=True, slots=True)
 class ExpireVersion:
     """A lifecycle rule has run out for one version: delete it as DELETE would, if all is as it was judged.
@@ -81,25 +131,11 @@ class ExpireVersion:
     advances_epoch: ClassVar[bool] = False
 
     def apply(self, db: Database, now_ms: int) -> Deleted | None:
-        if not _rules_stand(db, self.bucket_id, self.rules):
+        if not stands(db, self):
             return None
         slot = (self.bucket_id, self.key.encode())
-        row = db.one(_PAST, (*slot, self.version_id)) if self.successor else db.one(_LATEST, slot + slot)
-        if row is None:
-            return None
-        reverse_sequence, version_id, is_delete_marker, tags = row
-        if (version_id, -reverse_sequence, bool(is_delete_marker)) != (
-            self.version_id,
-            self.sequence,
-            self.is_marker,
-        ):
-            return None
-        if unpack_tags(tags) != self.tags:
-            return None
-        is_for_good = bool(self.successor or is_delete_marker)
-        if self.successor and not self._is_still_noncurrent(db, slot, reverse_sequence):
-            return None
-        if not self.successor and is_delete_marker and db.one(_OTHER, (*slot, version_id)) is not None:
+        is_for_good = bool(self.successor or self.is_marker)
+        if not self.successor and self.is_marker and db.one(_OTHER, (*slot, self.version_id)) is not None:
             return None
         return DeleteVersion(
             self.bucket_id,
@@ -113,16 +149,6 @@ class ExpireVersion:
     def makes_marker(self) -> bool:
         """Whether a delete marker in the result is a new one."""
         return not self.is_marker and not self.successor
-
-    def _is_still_noncurrent(self, db: Database, slot: tuple[int, bytes], reverse_sequence: int) -> bool:
-        """Whether its successor is the one it was judged by, and enough newer ones stand before it."""
-        successor = db.one(_SUCCESSOR, (*slot, reverse_sequence)) or db.one(_CURRENT, slot)
-        if successor is None or -successor[0] != self.successor:
-            return False
-        if not self.newer_kept:
-            return True
-        newer = db.one(_NEWER, (*slot, reverse_sequence, self.newer_kept))
-        return newer is not None and newer[0] == self.newer_kept
 
 
 @dataclass(frozen=True, slots=True)
