@@ -136,6 +136,7 @@ def _services(
         reader,
         BucketRules(accepted_regions(config), per_owner_max=config.buckets_max),
         targets=[webhook.partition("=")[0] for webhook in config.webhooks],
+        lifecycle_day_s=config.lifecycle_debug_day_s,
     )
 
 

@@ -18,6 +18,7 @@ from objstore.meta import invariants, queries
 from objstore.meta.client import Metadata
 from objstore.meta.commands import SetState
 from objstore.meta.interface import Database
+from objstore.s3.expiry import Calendar
 from objstore.s3.xml import write_instant
 from objstore.shared_state import SharedState
 from objstore.storage.drive import add_drive, open_drives, replace_drive
@@ -198,7 +199,7 @@ async def allow_orphans(config: Config, count: int) -> None:
 
 async def lifecycle_plan(config: Config, bucket: str | None) -> AsyncIterator[dict[str, Any]]:
     """What lifecycle rules would do now, in one bucket or in all. Raises as `metadata_and_users`."""
-    calendar = lifecycle.calendar_of(config.lifecycle_debug_day_s)
+    calendar = Calendar.of(config.lifecycle_debug_day_s)
     async with metadata_and_users(config) as (metadata, _):
         async for due in lifecycle.plan(metadata, bucket, calendar):
             yield {

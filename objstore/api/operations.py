@@ -30,6 +30,7 @@ from objstore.api.handlers import (
     objects,
     policy,
     post_object,
+    restoring,
     versioning,
 )
 from objstore.s3.documents.acceleration import AccelerateConfiguration
@@ -50,6 +51,7 @@ from objstore.s3.documents.multipart import CompleteMultipartUpload
 from objstore.s3.documents.notification import NotificationConfiguration
 from objstore.s3.documents.payment import RequestPaymentConfiguration
 from objstore.s3.documents.replication import ReplicationConfiguration
+from objstore.s3.documents.restoring import RestoreRequest
 from objstore.s3.documents.tagging import Tagging
 from objstore.s3.documents.tiering import IntelligentTieringConfiguration
 from objstore.s3.documents.versioning import VersioningConfiguration
@@ -131,7 +133,7 @@ OPERATIONS: Final = (
     Operation("GetObjectAttributes", "GET",   "object",  ("attributes",),          "s3:GetObjectAttributes", attributes.get, version_action="s3:GetObjectVersionAttributes"),
     Operation("PostObject",         "POST",   "bucket",  (),                       None,              post_object.upload, event="s3:ObjectCreated:Post"),  # the form in the body says who asks
     Operation("RenameObject",       "PUT",    "object",  ("renameObject",),        "s3:PutObject",    None, reason=DIRECTORY),
-    Operation("RestoreObject",      "POST",   "object",  ("restore",),             "s3:RestoreObject", None, event="s3:ObjectRestore:Post", reason=LATER),
+    Operation("RestoreObject",      "POST",   "object",  ("restore",),             "s3:RestoreObject", restoring.restore, document=RestoreRequest, event="s3:ObjectRestore:Post"),
     Operation("SelectObjectContent", "POST",  "object",  ("select", "select-type=2"), "s3:GetObject", None, reason=LATER),
     Operation("GetObjectTorrent",   "GET",    "object",  ("torrent",),             "s3:GetObjectTorrent", None, version_action="s3:GetObjectVersionTorrent", reason=TORRENT),
     Operation("WriteGetObjectResponse", "POST", "bucket", (),                      "s3-object-lambda:WriteGetObjectResponse", None, header="x-amz-request-route", reason=LAMBDA),

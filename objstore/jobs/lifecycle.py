@@ -232,11 +232,6 @@ async def plan(metadata: Metadata, bucket_name: str | None, calendar: Calendar) 
                         yield due
 
 
-def calendar_of(debug_day_s: float) -> Calendar:
-    """The calendar for a debug interval; 0: real days."""
-    return Calendar(round(debug_day_s * 1000) if debug_day_s else None)
-
-
 def trusted_ms(now_ms: int, seen_ms: int | None, elapsed_ms: int) -> int:
     """The time to judge by, when `elapsed_ms` of measured time ago it was `seen_ms` (None: never asked)."""
     if seen_ms is None or now_ms <= seen_ms + elapsed_ms + JUMP_MS_MAX:
@@ -253,7 +248,7 @@ class Lifecycle:
     def __init__(self, metadata: Metadata, settings: JobSettings, pace: Pace) -> None:
         self._metadata = metadata
         self._pace = pace
-        self._calendar = calendar_of(settings.lifecycle_day_s)
+        self._calendar = Calendar.of(settings.lifecycle_day_s)
         self._every_s = max(0.25, settings.lifecycle_day_s / 2) if settings.lifecycle_day_s else LOOK_EVERY_S
         self._state: dict[str, Any] | None = None
         self._seen_s = clock.monotonic_s()

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
-from typing import Final
+from typing import Final, Self
 from urllib.parse import quote
 
 from objstore.model import RESTORE, TIER, ObjectVersion
@@ -52,6 +52,11 @@ class Calendar:
     """How long a day is. `debug_day_ms` None: a day, and due at midnight."""
 
     debug_day_ms: int | None = None
+
+    @classmethod
+    def of(cls, debug_day_s: float) -> Self:
+        """The calendar for a debug interval; 0: real days."""
+        return cls(round(debug_day_s * 1000) if debug_day_s else None)
 
     def after(self, since_ms: int, days: int) -> int:
         """When something that began at `since_ms` is `days` old."""

@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Final
 from urllib.parse import parse_qsl
 
-from objstore.model import Attributes, Checksum, ObjectLock, ObjectVersion
+from objstore.model import RESTORE, Attributes, Checksum, ObjectLock, ObjectVersion
 from objstore.s3 import errors
 from objstore.s3.errors import (
     InvalidArgument,
@@ -325,11 +325,21 @@ def object_headers(version: ObjectVersion, *, shows_version_id: bool) -> dict[st
         headers["x-amz-version-id"] = version.version_id
     if attributes.storage_class != "STANDARD":
         headers["x-amz-storage-class"] = attributes.storage_class
+    if RESTORE in attributes.extra:
+        headers["x-amz-restore"] = restore_header(attributes)
     if version.tags:
         headers["x-amz-tagging-count"] = str(len(version.tags))
     if version.lock is not None:
         headers.update(lock_headers(version.lock))
     return headers
+
+
+def restore_header(attributes: Attributes) -> str:
+    """The value of x-amz-restore, for what was asked back."""
+    until_ms = attributes.restored_until_ms
+    if until_ms is None:
+        return 'ongoing-request="true"'
+    return f'ongoing-request="false", expiry-date="{http_date(until_ms)}"'
 
 
 def lock_headers(lock: ObjectLock) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from objstore.s3.expiry import Calendar
 from objstore.service.buckets import BucketRules, Buckets
 from objstore.service.copy import Copies
 from objstore.service.deleting import Deletions
@@ -13,6 +14,7 @@ from objstore.service.multipart import Uploads
 from objstore.service.notifications import Notifications
 from objstore.service.objects import Objects
 from objstore.service.reader import Reader, ReadsUnderWay
+from objstore.service.restores import Restores
 from objstore.service.subresources import Subresources
 from objstore.service.writer import Writer
 from objstore.shared_state import SharedState
@@ -32,6 +34,7 @@ class Services:
     subresources: Subresources
     locks: Locks
     notifications: Notifications
+    restores: Restores
     _writer: Writer
 
     async def drain(self) -> None:
@@ -46,10 +49,12 @@ def build_services(
     worker: int,
     rules: BucketRules,
     targets: Collection[str] = (),
+    lifecycle_day_s: float = 0.0,
 ) -> Services:
     """The services of one worker (0-based number `worker`) over its metadata and blob store.
 
-    `targets` are the names of those that events can go to.
+    `targets` are the names of those that events can go to. `lifecycle_day_s`: how long a day of restored
+    copies is; 0: a day.
     """
     writer = Writer(facts, store)
     reader = Reader(facts, store, ReadsUnderWay(shared, worker))
@@ -66,5 +71,6 @@ def build_services(
         subresources=subresources,
         locks=Locks(facts, subresources, notifications),
         notifications=notifications,
+        restores=Restores(facts, notifications, Calendar.of(lifecycle_day_s)),
         _writer=writer,
     )

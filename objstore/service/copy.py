@@ -25,6 +25,7 @@ from objstore.service.facts import Facts
 from objstore.service.notifications import Notifications
 from objstore.service.objects import NewObject, Objects, check_lock, write_conditions
 from objstore.service.reader import Reader
+from objstore.service.restores import check_readable, with_readable_bytes
 from objstore.service.writer import PUT_BYTES_MAX, Digests, Writer
 
 T = TypeVar("T")
@@ -77,7 +78,10 @@ class Copies:
         self._objects = objects
 
     async def find(self, source: Source) -> ObjectVersion:
-        """The version to copy. Raises NoSuchKey, NoSuchVersion, InvalidRequest, PreconditionFailed."""
+        """The version to copy, with the bytes to read.
+
+        Raises NoSuchKey, NoSuchVersion, InvalidRequest, PreconditionFailed, InvalidObjectState.
+        """
         try:
             version = await self._objects.find(source.bucket, source.key, source.version_id)
         except MethodNotAllowed:
@@ -85,7 +89,8 @@ class Copies:
                 "The source of a copy request may not specifically refer to a delete marker by version id."
             ) from None
         source.conditions.require(version.etag, version.modified_ms)
-        return version
+        check_readable(version, "Operation is not valid for the source object's storage class")
+        return await with_readable_bytes(self._facts, version)
 
     async def copy(
         self, source: Source, bucket: Bucket, key: str, terms: Terms

@@ -28,6 +28,7 @@ from objstore.s3.ranges import Range
 from objstore.service.facts import Facts
 from objstore.service.notifications import Notifications
 from objstore.service.reader import Reader, Stream
+from objstore.service.restores import with_readable_bytes
 from objstore.service.writer import Body, Writer
 
 __all__ = ["DeleteConditions", "NewObject", "Objects", "check_lock", "with_default", "write_conditions"]
@@ -138,7 +139,11 @@ class Objects:
         return self._reader.read_now(version, offset, length)
 
     async def open(self, version: ObjectVersion, offset: int, length: int) -> Stream:
-        """A stream of `length` bytes (at least one) from `offset`: see Reader.open."""
+        """A stream of `length` bytes (at least one) from `offset`: see Reader.open.
+
+        Of an archived version its restored copy is read; raises InvalidObjectState when it has none.
+        """
+        version = await with_readable_bytes(self._facts, version)
         return await self._reader.open(version, offset, length)
 
     async def part(self, version: ObjectVersion, number: int) -> tuple[Range, Checksum | None]:

@@ -9,7 +9,7 @@ from objstore.api.call import Call, Reply
 from objstore.api.handlers.acl import owner
 from objstore.api.handlers.multipart import number_in_query
 from objstore.api.handlers.objects import bucket_of
-from objstore.model import ObjectVersion
+from objstore.model import RESTORE, ObjectVersion
 from objstore.s3 import tokens
 from objstore.s3.documents import listing as documents
 from objstore.s3.documents.listing import MAX_KEYS, url_encoded
@@ -30,6 +30,8 @@ class Question:
     delimiter: str
     limit: int
     encoding: Literal["url"] | None
+    with_restores: bool = False
+    """Restore status is asked for."""
 
     def shown(self, name: str) -> str:
         """`name` as the answer shows it."""
@@ -170,6 +172,18 @@ def _question(call: Call) -> Question:
         delimiter=query.get("delimiter", ""),
         limit=min(number_in_query(call, "max-keys", MAX_KEYS), MAX_KEYS),
         encoding="url" if encoding else None,
+        with_restores=wanted is not None,
+    )
+
+
+def _restore_status(question: Question, version: ObjectVersion) -> documents.RestoreStatus | None:
+    """What was asked back of an archived version, where the client asks for it."""
+    attributes = version.attributes
+    if not question.with_restores or RESTORE not in attributes.extra:
+        return None
+    return documents.RestoreStatus(
+        is_restore_in_progress=attributes.is_restore_under_way,
+        restore_expiry_date=attributes.restored_until_ms,
     )
 
 
@@ -196,6 +210,7 @@ def _contents(
                 size=version.size,
                 owner=None if owners is None else owners[version.owner_id],
                 storage_class=version.attributes.storage_class,
+                restore_status=_restore_status(question, version),
             )
         )
     return tuple(contents)
@@ -229,4 +244,5 @@ def _entry(
         size=version.size,
         owner=owners[version.owner_id],
         storage_class=version.attributes.storage_class,
+        restore_status=_restore_status(question, version),
     )

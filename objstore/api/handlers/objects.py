@@ -29,6 +29,7 @@ from objstore.s3.object_headers import (
 from objstore.s3.ranges import Range, parse_range
 from objstore.s3.tokens import check_version_id
 from objstore.service.objects import NewObject, with_default
+from objstore.service.restores import check_readable
 
 PART_NUMBER_MAX: Final = 10_000
 GATHERED_BYTES_MAX: Final = 64 * 1024
@@ -78,6 +79,7 @@ async def get(call: Call) -> Reply:
     version, reply, wanted = await _answer(call)
     if reply.status == 304:
         return reply
+    check_readable(version)
     offset, length = (0, version.size) if wanted is None else (wanted.offset, wanted.length)
     if length == 0:
         reply.body = b""
