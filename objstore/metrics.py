@@ -162,8 +162,30 @@ EVENTS_WAITING: Final = Gauge(
 )
 LIFECYCLE_ACTIONS: Final = Counter(
     "objstore_lifecycle_actions",
-    "What lifecycle rules had run out for, by action, and what came of it (done, locked, changed).",
+    "What lifecycle rules had run out for, by action, and what came of it (done, locked, changed; of "
+    "transitions: waits, for a tier; failed).",
     ("action", "outcome"),
+)
+TRANSITIONED_BYTES: Final = Counter(
+    "objstore_transitioned_bytes",
+    "Bytes of versions moved to a tier, by its storage class.",
+    ("storage_class",),
+)
+RESTORES: Final = Counter(
+    "objstore_restores",
+    "Archived versions asked back, by what came of it (done, failed, gone; ended: the copy had its time).",
+    ("outcome",),
+)
+RESTORED_BYTES: Final = Counter("objstore_restored_bytes", "Bytes of versions fetched back from a tier.")
+RESTORES_WAITING: Final = Gauge(
+    "objstore_restores_waiting",
+    "Archived versions that could not be fetched back yet.",
+    multiprocess_mode="livesum",
+)
+TIER_INTENTS: Final = Gauge(
+    "objstore_tier_intents",
+    "Blobs that may lie at a tier though nothing refers to them yet.",
+    multiprocess_mode="livesum",
 )
 COMPACTED_PACKS: Final = Counter(
     "objstore_compacted_packs", "Packs removed after their live blobs had moved."

@@ -17,7 +17,13 @@ from objstore.s3.documents.notification import NotificationConfiguration, is_tol
 from objstore.s3.xml import write_instant
 
 TEST_EVENT: Final = "s3:TestEvent"
-_VERSIONS: Final[Mapping[str, str]] = {"ObjectCreated": "2.1", "ObjectRemoved": "2.1", "Replication": "2.2"}
+_VERSIONS: Final[Mapping[str, str]] = {
+    "ObjectCreated": "2.1",
+    "ObjectRemoved": "2.1",
+    "ObjectRestore:Post": "2.1",
+    "ObjectRestore:Completed": "2.1",
+    "Replication": "2.2",
+}
 _LATER_VERSION: Final = "2.3"
 """Of the kinds of events that came later."""
 
@@ -37,24 +43,33 @@ RULES: Final = "s3.amazonaws.com"
 """Whom S3 names where its own rules did it."""
 
 
-def about(origin: Origin, bucket: Bucket, configuration_id: str) -> bytes:
-    """What is known before the change is made, for the outbox."""
-    facts = {
+def about(
+    origin: Origin, bucket: Bucket, configuration_id: str, data: Mapping[str, Any] | None = None
+) -> bytes:
+    """What is known before the change is made, for the outbox. `data`: what the record has besides."""
+    facts: dict[str, Any] = {
         **asdict(origin),
         "configuration_id": configuration_id,
         "bucket": bucket.name,
         "owner_id": bucket.owner_id,
         "region": bucket.region,
     }
+    if data is not None:
+        facts["data"] = data
     return json.dumps(facts, separators=(",", ":")).encode()
 
 
 def notices(
-    document: NotificationConfiguration, bucket: Bucket, key: str, events: Collection[str], origin: Origin
+    document: NotificationConfiguration,
+    bucket: Bucket,
+    key: str,
+    events: Collection[str],
+    origin: Origin,
+    data: Mapping[str, Any] | None = None,
 ) -> tuple[Notice, ...]:
-    """Whom to tell of these events."""
+    """Whom to tell of these events. `data`: what their records have besides."""
     return tuple(
-        Notice(event, target_of(one.arn), about(origin, bucket, one.id))
+        Notice(event, target_of(one.arn), about(origin, bucket, one.id, data))
         for one in subscriptions(document)
         for event in events
         if is_told(one, event, key)
@@ -76,7 +91,7 @@ def document_of(event: Event) -> dict[str, Any]:
     return {"Records": [_record(event, facts)]}
 
 
-def _record(event: Event, facts: Mapping[str, str]) -> dict[str, Any]:
+def _record(event: Event, facts: Mapping[str, Any]) -> dict[str, Any]:
     name = event.event.removeprefix("s3:")
     about_object: dict[str, Any] = {"key": quote_plus(event.key, safe="/")}
     if event.size is not None:
@@ -87,7 +102,7 @@ def _record(event: Event, facts: Mapping[str, str]) -> dict[str, Any]:
         about_object["versionId"] = event.version_id
     about_object["sequencer"] = f"{event.sequence:016X}"
     return {
-        "eventVersion": _VERSIONS.get(name.partition(":")[0], _LATER_VERSION),
+        "eventVersion": _VERSIONS.get(name, _VERSIONS.get(name.partition(":")[0], _LATER_VERSION)),
         "eventSource": "aws:s3",
         "awsRegion": facts["region"],
         "eventTime": write_instant(event.time_ms),
@@ -105,4 +120,5 @@ def _record(event: Event, facts: Mapping[str, str]) -> dict[str, Any]:
             },
             "object": about_object,
         },
+        **facts.get("data", {}),
     }

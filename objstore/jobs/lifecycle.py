@@ -15,7 +15,7 @@ look at: a delete marker may have lost its last version.
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, Final, cast
@@ -42,6 +42,7 @@ from objstore.s3.expiry import (
     Verdict,
     enabled_rules,
     judge,
+    judge_transition,
     judge_upload,
     prefixes,
 )
@@ -103,26 +104,45 @@ class Page:
     last: str
 
 
+Judge = Callable[[ObjectVersion, Standing, int], Due | None]
+"""What is due for a version with this standing, whose next newer version has this sequence."""
+
+
 @dataclass(slots=True)
-class _Rulebook:
-    """A bucket's rules as a pass applies them."""
+class Rulebook:
+    """A bucket's rules as a pass applies them. `tiers`: the storage classes whose bytes lie elsewhere."""
 
     bucket: Bucket
-    rules: Sequence[LifecycleRule]
+    document: LifecycleConfiguration
     digest: bytes
     now_ms: int
     calendar: Calendar
+    tiers: Collection[str] = ()
     aborts: list[LifecycleRule] = field(init=False)
     expires: list[LifecycleRule] = field(init=False)
+    moves: list[LifecycleRule] = field(init=False)
+
+    @property
+    def rules(self) -> Sequence[LifecycleRule]:
+        """Those that do something."""
+        return enabled_rules(self.document)
 
     def __post_init__(self) -> None:
         self.aborts = [rule for rule in self.rules if rule.abort_incomplete_multipart_upload is not None]
         self.expires = [rule for rule in self.rules if rule.expiration or rule.noncurrent_version_expiration]
+        self.moves = [rule for rule in self.rules if rule.transitions or rule.noncurrent_version_transitions]
 
     def of_version(self, version: ObjectVersion, standing: Standing, successor: int) -> Due | None:
         """What is due for a version that may go; a locked one may not for good."""
         verdict = judge(self.expires, version, standing, self.calendar)
         if verdict is None or verdict.due_ms > self.now_ms:
+            return None
+        return Due(self.bucket, verdict, self.digest, version=version, successor=successor)
+
+    def transition_of(self, version: ObjectVersion, standing: Standing, successor: int) -> Due | None:
+        """The transition that is due for a version; what is due to go is not moved first."""
+        verdict = judge_transition(self.document, version, standing, self.calendar, self.now_ms, self.tiers)
+        if verdict is None or self.of_version(version, standing, successor) is not None:
             return None
         return Due(self.bucket, verdict, self.digest, version=version, successor=successor)
 
@@ -134,10 +154,12 @@ class _Rulebook:
         return Due(self.bucket, verdict, self.digest, upload=upload)
 
 
-def rulebook(bucket: Bucket, document: bytes, now_ms: int, calendar: Calendar) -> _Rulebook:
+def rulebook(
+    bucket: Bucket, document: bytes, now_ms: int, calendar: Calendar, tiers: Collection[str] = ()
+) -> Rulebook:
     """The rules of a stored document."""
-    rules = enabled_rules(xml.parse(LifecycleConfiguration, document))
-    return _Rulebook(bucket, rules, digest_of(document), now_ms, calendar)
+    parsed = xml.parse(LifecycleConfiguration, document)
+    return Rulebook(bucket, parsed, digest_of(document), now_ms, calendar, tiers)
 
 
 async def buckets_with_rules(metadata: Metadata, after: str = "") -> AsyncIterator[tuple[Bucket, bytes]]:
@@ -148,10 +170,21 @@ async def buckets_with_rules(metadata: Metadata, after: str = "") -> AsyncIterat
         after = page[-1][0].name
 
 
-async def due_versions(metadata: Metadata, book: _Rulebook, prefix: str, after: str) -> AsyncIterator[Page]:
-    """What is due among the versions of keys that begin with `prefix` and come after `after`."""
+def due_versions(metadata: Metadata, book: Rulebook, prefix: str, after: str) -> AsyncIterator[Page]:
+    """What is due to go among the versions of keys that begin with `prefix` and come after `after`."""
+    return _judged_versions(metadata, book, book.of_version, prefix, after)
+
+
+def due_transitions(metadata: Metadata, book: Rulebook, prefix: str, after: str) -> AsyncIterator[Page]:
+    """What is due to be moved among them."""
+    return _judged_versions(metadata, book, book.transition_of, prefix, after)
+
+
+async def _judged_versions(
+    metadata: Metadata, book: Rulebook, judge: Judge, prefix: str, after: str
+) -> AsyncIterator[Page]:
     key_marker, version_marker = after, ""
-    reader = _Reader(book)
+    reader = _Reader(judge)
     while True:
         page = await metadata.read(
             queries.list_versions, book.bucket.id, prefix, key_marker, version_marker, "", PAGE_ROWS
@@ -169,8 +202,8 @@ async def due_versions(metadata: Metadata, book: _Rulebook, prefix: str, after: 
 class _Reader:
     """Reads versions in the order of a listing and finds out where each stands."""
 
-    def __init__(self, book: _Rulebook) -> None:
-        self._book = book
+    def __init__(self, judge: Judge) -> None:
+        self._judge = judge
         self._newer: ObjectVersion | None = None
         self._count = 0
         self._marker: ObjectVersion | None = None
@@ -193,18 +226,18 @@ class _Reader:
                 standing = Standing(newer.modified_ms, self._count)
                 successor = newer.sequence
                 self._count += not version.is_delete_marker
-            due = self._book.of_version(version, standing, successor)
+            due = self._judge(version, standing, successor)
             if due is not None:
                 yield due
 
     def end(self) -> Iterable[Due]:
         """What is due of the key read last, there being no more of it."""
         marker, self._marker = self._marker, None
-        due = None if marker is None else self._book.of_version(marker, Standing(is_only=True), 0)
+        due = None if marker is None else self._judge(marker, Standing(is_only=True), 0)
         return () if due is None else (due,)
 
 
-async def due_uploads(metadata: Metadata, book: _Rulebook, prefix: str, after: str) -> AsyncIterator[Page]:
+async def due_uploads(metadata: Metadata, book: Rulebook, prefix: str, after: str) -> AsyncIterator[Page]:
     """What is due among the uploads under way of keys under `prefix`, after `after`."""
     key_marker, upload_marker = after, ""
     while True:
@@ -219,13 +252,19 @@ async def due_uploads(metadata: Metadata, book: _Rulebook, prefix: str, after: s
         key_marker, upload_marker = page.last, page.last_upload_id or ""
 
 
-async def plan(metadata: Metadata, bucket_name: str | None, calendar: Calendar) -> AsyncIterator[Due]:
+async def plan(
+    metadata: Metadata, bucket_name: str | None, calendar: Calendar, tiers: Collection[str] = ()
+) -> AsyncIterator[Due]:
     """What a pass would do now, in one bucket or in all. Changes nothing."""
     async for bucket, document in buckets_with_rules(metadata):
         if bucket_name not in (None, bucket.name):
             continue
-        book = rulebook(bucket, document, clock.now_ms(), calendar)
-        for rules, walk_due in ((book.expires, due_versions), (book.aborts, due_uploads)):
+        book = rulebook(bucket, document, clock.now_ms(), calendar, tiers)
+        for rules, walk_due in (
+            (book.expires, due_versions),
+            (book.moves, due_transitions),
+            (book.aborts, due_uploads),
+        ):
             for prefix in prefixes(rules):
                 async for page in walk_due(metadata, book, prefix, ""):
                     for due in page.due:
@@ -257,19 +296,21 @@ class Lifecycle:
         self._told: dict[int, NotificationConfiguration] = {}
         """Who is told of what happens in the bucket that is walked, if anybody is."""
         self._outcomes: Counter[str] = Counter()
+        self.judged_ms: int | None = None
+        """The time that rules were last judged by; None before the first time."""
 
     async def run(self) -> float:
         """Make a pass if there is a reason to."""
         if self._state is None:
             self._state = await walk.load(self._metadata, self.STATE)
         documents = [one async for one in buckets_with_rules(self._metadata)]
-        now_ms = await self._now_ms()
+        now_ms = self.judged_ms = await self._now_ms()
         if not documents:
             if self._state.keys() - {"seen_ms"}:
                 self._state = {"seen_ms": now_ms}
                 await self._save()
             return self._every_s
-        reason = [_digest(documents), now_ms // DAY_MS]
+        reason = [digest_of_all(documents), now_ms // DAY_MS]
         if self._has_more or self._calendar.debug_day_ms or self._state.get("done") != reason:
             if self._state.get("reason") != reason:
                 self._state = {"seen_ms": now_ms, "reason": reason}
@@ -418,7 +459,8 @@ def _is_locked(due: Due) -> bool:
     return lock.legal_hold or (lock.mode is not None and lock.retain_until_ms > clock.now_ms())
 
 
-def _digest(documents: Iterable[tuple[Bucket, bytes]]) -> str:
+def digest_of_all(documents: Iterable[tuple[Bucket, bytes]]) -> str:
+    """What stands for all buckets' rules together."""
     digest = hashlib.sha256()
     for bucket, document in documents:
         digest.update(b"%d:%s;" % (bucket.id, digest_of(document)))

@@ -21,10 +21,13 @@ from objstore.jobs.lifecycle import Lifecycle
 from objstore.jobs.lock_clock import LockClock
 from objstore.jobs.moving import Turns
 from objstore.jobs.orphans import Orphans
+from objstore.jobs.restores import Restores
 from objstore.jobs.scrub import Scrub
+from objstore.jobs.transitions import Transitions
 from objstore.meta import queries
 from objstore.meta.client import Metadata
 from objstore.meta.interface import MetadataError
+from objstore.remote.tier_store import TierStore
 from objstore.service import Services
 from objstore.shared_state import SharedState
 from objstore.storage.interface import BlobStore, Compactable, StorageError
@@ -52,6 +55,7 @@ async def run_jobs(
     turns = Turns()
     mender = Mender(metadata, store, turns)
     heal = Heal(metadata, store, mender, settings, pace)
+    lifecycle = Lifecycle(metadata, settings, pace)
     delivery = Delivery(metadata, settings)
     jobs: list[Job] = [
         LockClock(metadata),
@@ -60,12 +64,17 @@ async def run_jobs(
         heal,
         Scrub(metadata, store, settings, pace),
         Orphans(metadata, store, shared, settings, pace, turns),
-        Lifecycle(metadata, settings, pace),
+        lifecycle,
+        Restores(metadata, store, settings),
         delivery,
         Report(metadata, heal),
     ]
-    if hasattr(store, "move_from_pack"):  # a store without packs has nothing to compact
-        jobs.append(Compaction(metadata, cast(Compactable, store), shared, settings, pace))
+    local = store
+    if isinstance(store, TierStore):
+        local = store.local
+        jobs.append(Transitions(metadata, store, lifecycle, settings, pace))
+    if hasattr(local, "move_from_pack"):  # a store without packs has nothing to compact
+        jobs.append(Compaction(metadata, cast(Compactable, local), shared, settings, pace))
     try:
         await run_until(jobs, stop)
     finally:

@@ -23,6 +23,7 @@ class Restore:
     """Of the copy's parts."""
 
 
+_BEFORE_ALL = (-1, "", "")
 _RESTORE_COLUMNS = "bucket_id, key, version_id, sequence, days, requested_ms, expires_ms, upload_id"
 
 
@@ -34,13 +35,17 @@ def _restores(rows: list[tuple[object, ...]]) -> list[Restore]:
     return found
 
 
-def restores_under_way(db: Database, limit: int = 100) -> list[Restore]:
-    """Versions whose bytes are to be fetched back."""
+def restores_under_way(
+    db: Database, after: tuple[int, str, str] | None = None, limit: int = 100
+) -> list[Restore]:
+    """Versions whose bytes are to be fetched back, by bucket, key and version id, after `after`."""
+    bucket_id, key, version_id = after or _BEFORE_ALL
     return _restores(
         db.rows(
-            f"SELECT {_RESTORE_COLUMNS} FROM restores WHERE expires_ms = 0 "
+            f"SELECT {_RESTORE_COLUMNS} FROM restores "
+            "WHERE expires_ms = 0 AND (bucket_id, key, version_id) > (?, ?, ?) "
             "ORDER BY bucket_id, key, version_id LIMIT ?",
-            (limit,),
+            (bucket_id, key.encode(), version_id, limit),
         )
     )
 
@@ -60,7 +65,7 @@ def restores_after(
     db: Database, after: tuple[int, str, str] | None, limit: int = 500
 ) -> list[tuple[Restore, bool]]:
     """Restores by bucket, key and version id, after `after`; and whether the version of each is gone."""
-    bucket_id, key, version_id = after or (-1, "", "")
+    bucket_id, key, version_id = after or _BEFORE_ALL
     rows = db.rows(
         f"SELECT {_RESTORE_COLUMNS} FROM restores WHERE (bucket_id, key, version_id) > (?, ?, ?) "
         "ORDER BY bucket_id, key, version_id LIMIT ?",
