@@ -109,16 +109,21 @@ def _stop_on_sigterm() -> asyncio.Event:
 
 
 async def _open_store(order: Order, drives: DriveSet, repairs: "RepairReports") -> BlobStore:
+    from objstore.remote.endpoint import Endpoint
+    from objstore.remote.tier_store import Tier, TierStore
     from objstore.storage.erasure_store import ErasureBlobStore
 
-    return await ErasureBlobStore.open(
+    config = order.config
+    local = await ErasureBlobStore.open(
         drives,
-        order.config.erasure.data_shards,
-        order.config.erasure.parity_shards,
-        chunk_bytes=order.config.chunk_bytes,
-        memory_bytes=order.config.memory_budget_bytes,
+        config.erasure.data_shards,
+        config.erasure.parity_shards,
+        chunk_bytes=config.chunk_bytes,
+        memory_bytes=config.memory_budget_bytes,
         on_degraded=repairs.report,
     )
+    # Without tiers too: blobs may lie at one that the settings name no more, and must not look lost.
+    return TierStore(local, list(map(Endpoint.of, config.remotes)), list(map(Tier.parse, config.tiers)))
 
 
 def _services(

@@ -467,6 +467,7 @@ def lifecycle_plan(bucket: str | None, as_json: bool, config: Config) -> None:
             if as_json:
                 click.echo(json.dumps(due))
             else:
+                due["action"] = " ".join(filter(None, (due["action"], due["storage_class"])))
                 click.echo("  ".join(str(due[name]) for name in ("bucket", "action", "due", "id", "key")))
 
     _run(show())

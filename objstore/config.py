@@ -136,6 +136,28 @@ def _webhook(value: str) -> str:
     return value
 
 
+TIERED_CLASSES: Final = (
+    "STANDARD_IA",
+    "INTELLIGENT_TIERING",
+    "ONEZONE_IA",
+    "GLACIER_IR",
+    "GLACIER",
+    "DEEP_ARCHIVE",
+)
+TIER_PREFIX_BYTES_MAX: Final = 512
+
+
+def _tier(value: str) -> str:
+    match = re.fullmatch(r"([A-Z_]+)=([A-Za-z0-9_-]{1,64})/([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(/.*)?", value)
+    if match is None:
+        raise ValueError("must be CLASS=remote/bucket or CLASS=remote/bucket/prefix")
+    if match[1] not in TIERED_CLASSES:
+        raise ValueError(f"the class must be one of {', '.join(TIERED_CLASSES)}")
+    if len((match[4] or "").encode()) > TIER_PREFIX_BYTES_MAX:
+        raise ValueError(f"the prefix must be at most {TIER_PREFIX_BYTES_MAX} bytes long")
+    return value
+
+
 class Remote(BaseModel):
     """Another S3 server, as the settings name it."""
 
@@ -174,6 +196,7 @@ Domains = Annotated[tuple[Annotated[str, AfterValidator(_domain)], ...], NoDecod
 Webhooks = Annotated[
     tuple[Annotated[str, AfterValidator(_webhook)], ...], NoDecode, BeforeValidator(_several)
 ]
+Tiers = Annotated[tuple[Annotated[str, AfterValidator(_tier)], ...], NoDecode, BeforeValidator(_several)]
 Remotes = Annotated[tuple[Remote, ...], NoDecode, BeforeValidator(_remotes), AfterValidator(_named_once)]
 
 
@@ -344,6 +367,12 @@ class Config(BaseSettings):
         "Other S3 servers that objects may be sent to, each with name, url, region, access_key and "
         "secret_key; never on the command line.",
     )
+    tiers: Tiers = _setting(
+        (),
+        "Where lifecycle rules move the bytes of a storage class, each as CLASS=remote/bucket/prefix; "
+        "a class without one is a label.",
+        example='["GLACIER=vault/archive/objstore"]',
+    )
     lifecycle_debug_day_s: float = _setting(
         0.0,
         "For tests: how long a day of lifecycle rules is; 0: a day, due at midnight UTC.",
@@ -391,6 +420,7 @@ class Config(BaseSettings):
                 f'erasure: "{self.erasure}" needs {wanted} drives and there are {len(self.drives)}; '
                 f"allowed is any k+m with k + m of at most {len(self.drives)}"
             )
+        self._check_tiers()
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError(
                 "tls_certificate and tls_key: one is set without the other; both or none are allowed"
@@ -409,6 +439,16 @@ class Config(BaseSettings):
         if self.root_access_key is not None and not ACCESS_KEY_PATTERN.fullmatch(self.root_access_key):
             raise ValueError(f"root_access_key: {self.root_access_key!r} is not allowed; {ACCESS_KEY_RULE}")
         return self
+
+    def _check_tiers(self) -> None:
+        classes = [tier.partition("=")[0] for tier in self.tiers]
+        if len(set(classes)) < len(classes):
+            raise ValueError("tiers: a storage class is named twice; each can have one tier")
+        named = {remote.name for remote in self.remotes}
+        for tier in self.tiers:
+            remote = tier.partition("=")[2].partition("/")[0]
+            if remote not in named:
+                raise ValueError(f"tiers: {tier!r} names the remote {remote!r}, which is not in remotes")
 
     def for_children(self) -> dict[str, Any]:
         """The settings as plain values for a child process, without the root credentials.

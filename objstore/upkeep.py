@@ -200,8 +200,9 @@ async def allow_orphans(config: Config, count: int) -> None:
 async def lifecycle_plan(config: Config, bucket: str | None) -> AsyncIterator[dict[str, Any]]:
     """What lifecycle rules would do now, in one bucket or in all. Raises as `metadata_and_users`."""
     calendar = Calendar.of(config.lifecycle_debug_day_s)
+    tiers = [tier.partition("=")[0] for tier in config.tiers]
     async with metadata_and_users(config) as (metadata, _):
-        async for due in lifecycle.plan(metadata, bucket, calendar):
+        async for due in lifecycle.plan(metadata, bucket, calendar, tiers):
             yield {
                 "bucket": due.bucket.name,
                 "action": due.verdict.action.value,
@@ -210,6 +211,7 @@ async def lifecycle_plan(config: Config, bucket: str | None) -> AsyncIterator[di
                 "rule": due.verdict.rule_id,
                 "due": write_instant(due.verdict.due_ms),
                 "size": 0 if due.version is None else due.version.size,
+                "storage_class": due.verdict.storage_class or None,
             }
 
 

@@ -15,7 +15,18 @@ from typing import Final, TypeVar
 from objstore.meta import queries
 from objstore.meta.commands import PutPart, PutVersion
 from objstore.meta.interface import Conflict
-from objstore.model import Attributes, BlobRef, Bucket, Checksum, ChecksumType, ObjectVersion, Part, Upload
+from objstore.model import (
+    TIER,
+    Attributes,
+    BlobRef,
+    Bucket,
+    Checksum,
+    ChecksumType,
+    ObjectVersion,
+    Part,
+    Upload,
+)
+from objstore.remote.tier_store import is_at_tier
 from objstore.s3 import checksums, tokens
 from objstore.s3.conditions import Conditions
 from objstore.s3.errors import InvalidRequest, MethodNotAllowed
@@ -111,6 +122,7 @@ class Copies:
             if (source.bucket.id, source.key) == (bucket.id, key) and version.is_latest:
                 _check_changes(version, terms)
             etag, checksum = await self._digests(version, terms.algorithm)
+            here = await self._here(version)
             command = PutVersion(
                 bucket.id,
                 key,
@@ -120,17 +132,30 @@ class Copies:
                 _attributes(version, terms, checksum),
                 tags=terms.new.tags if terms.replaces_tags else version.tags,
                 lock=terms.new.lock,
-                blob=version.blob,
-                shares_blob=True,
+                blob=here or version.blob,
+                shares_blob=here is None,
                 conditions=write_conditions(terms.new.conditions),
                 version_id=tokens.new_version_id(),
-                upload_id=version.upload_id,
+                upload_id=None if here is not None else version.upload_id,
             )
             announced = self._notifications.announced(command, bucket, key, terms.new.origin)
-            made = await self._writer.commit(announced, None)
+            made = await self._writer.commit(announced, here)
             return made, version
 
         return await _until_settled(once)
+
+    async def _here(self, version: ObjectVersion) -> BlobRef | None:
+        """A new blob here with the bytes of a version that lie at a tier; None where they lie here.
+
+        What is written to this server lies here until a rule moves it, copies like all else.
+        """
+        attributes = version.attributes  # of an archived one the restored copy is read, which lies here
+        if not version.size or TIER not in attributes.extra or attributes.is_archived:
+            return None
+        stream = await self._reader.open(version, 0, version.size)
+        async with aclosing(stream):
+            written = await self._writer.copy(stream, version.size, checksums.DEFAULT.name)
+        return written.blob
 
     async def copy_part(
         self, source: Source, range_header: str | None, bucket: Bucket, upload: Upload, number: int
@@ -190,7 +215,7 @@ class Copies:
         Clients copy large objects part by part along the parts they were made of, so this is common.
         """
         if version.upload_id is None:
-            if version.blob is None or wanted.length != version.size:
+            if version.blob is None or wanted.length != version.size or is_at_tier(version.blob):
                 return None
             return version.blob, version.etag, version.attributes.checksum
         layout = await self._reader.layout(version.upload_id)
@@ -200,6 +225,8 @@ class Copies:
         number = pieces[0].part_number
         parts = await self._facts.read(queries.parts_between, version.upload_id, number, number)
         if not parts or parts[0].blob is None or parts[0].size != wanted.length:
+            return None
+        if is_at_tier(parts[0].blob):
             return None
         return parts[0].blob, parts[0].etag, parts[0].checksum
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from objstore.meta import interface as meta
+from objstore.remote.tier_store import TierUnavailable
 from objstore.s3 import errors
 from objstore.s3.errors import S3Error
 from objstore.storage import interface as storage
@@ -59,6 +60,9 @@ _ANSWERS: Final[dict[type[BaseException], Callable[[Any], S3Error]]] = {
         errors.SlowDown, "Too few drives that hold this object can be read now. Please try again later."
     ),
     storage.StoreUnavailable: _says(errors.SlowDown),
+    TierUnavailable: _says(
+        errors.ServiceUnavailable, "The tier that holds this object cannot be reached now. Please try again."
+    ),
     storage.BlobMissing: _says(errors.InternalError, "The bytes of this object cannot be found."),
     storage.BlobCorrupt: _says(errors.InternalError, "The bytes of this object are damaged beyond repair."),
     # Facts: faults of the engine.
