@@ -99,7 +99,7 @@ def test_everything_that_expires_expires_within_two_intervals(hasty):
     assert re.fullmatch(rf'expiry-date="{expected_midnight(1)}", rule-id="r%200"', header)
     wait_until(lambda: keys(s3, "hasty") == ["kept"], within_s=3 * DAY_S)
     assert time.monotonic() - began_s > DAY_S * 0.5
-    assert not s3.list_multipart_uploads(Bucket="hasty").get("Uploads")
+    wait_until(lambda: not s3.list_multipart_uploads(Bucket="hasty").get("Uploads"), within_s=2 * DAY_S)
     # Then the noncurrent versions, then the delete markers that have nothing under them any more.
 
     def only_kept() -> bool:
