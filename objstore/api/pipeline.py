@@ -22,6 +22,7 @@ from objstore.model import Bucket, Identity
 from objstore.s3 import checksums, errors, integrity, names, sigv4, xml
 from objstore.s3.documents import cors
 from objstore.s3.documents.acl import AccessControlPolicy
+from objstore.s3.documents.multipart import CompleteMultipartUpload
 from objstore.s3.errors import S3Error
 from objstore.s3.integrity import Integrity
 
@@ -199,7 +200,7 @@ class S3Door:
             if operation.scope == "object":
                 names.check_key(address.key)
             if operation.scope in BUCKET_SCOPES and operation.name != "CreateBucket":
-                bucket = self._find_bucket(address.bucket, proof.identity)
+                bucket = self._find_bucket(address.bucket)
             about = Circumstances(query, headers, request.remote, request.is_secure)
             if not operation.is_judged_by_tags:
                 self._authorise(operation, proof.identity, bucket, address.key, about)
@@ -257,7 +258,7 @@ class S3Door:
         about: Circumstances,
     ) -> Bucket:
         """See `call.Authority.require`."""
-        bucket = self._find_bucket(bucket_name, identity)
+        bucket = self._find_bucket(bucket_name)
         self.authoriser.require(Asked(identity, action, bucket, key, version_id, about))
         return bucket
 
@@ -271,13 +272,11 @@ class S3Door:
         """See `call.Authority.authenticate_form`."""
         return authenticate.authenticate_form(fields, self.credentials, self.regions)
 
-    def _find_bucket(self, name: str, identity: Identity) -> Bucket:
-        """Nobody learns from us which buckets exist who has not said who they are."""
+    def _find_bucket(self, name: str) -> Bucket:
+        """The bucket of this name; as on S3, anybody may learn that there is none."""
         bucket = self.buckets.find(name)
         if bucket is not None:
             return bucket
-        if identity.is_anonymous:
-            raise errors.AccessDenied
         names.check_bucket_name(name)
         raise errors.NoSuchBucket(BucketName=name)
 
@@ -294,7 +293,9 @@ class S3Door:
             if self.translate(exc) is None:
                 raise
             return {}
-        match = None if rules is None else cors.find(rules, origin, request.method)
+        # A program that is no browser may name the method it asks about outside a preflight, too.
+        named = next((v for k, v in request.headers if k.lower() == "access-control-request-method"), "")
+        match = None if rules is None else cors.find(rules, origin, named or request.method)
         return {} if match is None else match.headers()
 
     def _authorise(
@@ -456,6 +457,8 @@ def _not_offered(operation: Operation) -> S3Error:
 
 _MALFORMED: Final[Mapping[type[Any], type[S3Error]]] = {AccessControlPolicy: errors.MalformedACL}
 """What S3 says instead of MalformedXML of a few documents."""
+_MISSING: Final[Mapping[type[Any], type[S3Error]]] = {CompleteMultipartUpload: errors.MalformedXML}
+"""What S3 says instead of MissingRequestBodyError where a few documents are not there."""
 
 
 async def _read_document(
@@ -478,7 +481,7 @@ async def _read_document(
     if not data:
         if operation.is_document_optional:
             return None
-        raise errors.MissingRequestBody
+        raise _MISSING.get(cls, errors.MissingRequestBody)
     if cls is bytes:
         return data
     try:

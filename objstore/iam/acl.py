@@ -127,11 +127,15 @@ def private(owner_id: str) -> Acl:
 
 
 def canned(name: str, owner_id: str, bucket_owner_id: str) -> Acl | None:
-    """The canned ACL of this name for an object (or bucket) of `owner_id`; None for an unknown name."""
+    """The canned ACL of this name for an object (or bucket) of `owner_id`; None for an unknown name.
+
+    Groups come first and the bucket's owner last, which is where clients that compare lists, not sets,
+    expect them.
+    """
     extra = _CANNED.get(name)
     if extra is None:
         return None
-    grants = [*private(owner_id).grants, *extra]
+    grants = [*extra, *private(owner_id).grants]
     if bucket_owner_id != owner_id:
         if name == "bucket-owner-read":
             grants.append(Grant("user", bucket_owner_id, "READ"))

@@ -189,14 +189,14 @@ def _check_canned_acl(value: str) -> None:
 def parse_tagging(value: str) -> dict[str, str]:
     """The tags of an x-amz-tagging header: URL-encoded `key=value` pairs joined by `&`.
 
+    `key` alone is a tag with an empty value.
+
     Raises InvalidArgument (not such pairs, a key twice), InvalidTag, TooManyTags.
     """
     if not value:
         return {}
     try:
-        pairs = parse_qsl(
-            value, keep_blank_values=True, strict_parsing="=" in value, errors="strict", max_num_fields=100
-        )
+        pairs = parse_qsl(value, keep_blank_values=True, errors="strict", max_num_fields=100)
     except (ValueError, UnicodeError):
         pairs = []
     keys = [key for key, _ in pairs]

@@ -107,7 +107,7 @@ def parse_post_policy(encoded: str) -> PostPolicy:
     conditions: list[_Condition] = []
     size_min, size_max = 0, None
     for entry in listed:
-        if isinstance(entry, dict):
+        if isinstance(entry, dict) and len(entry) == 1:
             conditions += [_exact(name, value) for name, value in entry.items()]
         elif isinstance(entry, list) and len(entry) == 3 and _operator(entry) == "content-length-range":
             low, high = _length(entry[1]), _length(entry[2])
@@ -157,4 +157,6 @@ def _length(value: object) -> int:
 
 
 def _invalid_condition() -> InvalidPolicyDocument:
-    return InvalidPolicyDocument("Invalid Policy: Invalid Simple-Condition.")
+    return InvalidPolicyDocument(
+        "Invalid Policy: Invalid Simple-Condition: Simple-Conditions must have exactly one property."
+    )

@@ -564,7 +564,10 @@ def _signed_headers(text: str, malformed: Callable[[str], S3Error]) -> tuple[str
 
 
 def _signing_time(headers: Mapping[str, Sequence[str]]) -> tuple[str, int]:
-    """The time a request was signed: x-amz-date if it is there, else Date in either of its forms."""
+    """The time a request was signed: x-amz-date if it is there, else Date in either of its forms.
+
+    botocore ends its Date in `-0000`, which says UTC and is parsed as a time without a zone.
+    """
     text = _one(headers, "x-amz-date")
     if text is None:
         text = _one(headers, "date")
@@ -573,7 +576,7 @@ def _signing_time(headers: Mapping[str, Sequence[str]]) -> tuple[str, int]:
                 at = parsedate_to_datetime(text)
             except ValueError:
                 at = None
-            text = None if at is None or at.tzinfo is None else _iso_basic(timegm(at.utctimetuple()))
+            text = None if at is None else _iso_basic(timegm(at.utctimetuple()))
     time_s = None if text is None else _iso_basic_s(text)
     if text is None or time_s is None:
         raise AccessDenied("AWS authentication requires a valid Date or x-amz-date header")

@@ -66,8 +66,8 @@ async def ask(
         ("DELETE", "/bucket-1", None, 403, "AccessDenied"),
         ("GET", "/bucket-1", OTHER, 403, "AccessDenied"),
         ("GET", "/missing", OTHER, 404, "NoSuchBucket"),
-        ("GET", "/missing", None, 403, "AccessDenied"),
-        ("GET", "/missing/k", None, 403, "AccessDenied"),
+        ("GET", "/missing", None, 404, "NoSuchBucket"),
+        ("GET", "/missing/k", None, 404, "NoSuchBucket"),
         ("PUT", "/new-bucket", None, 403, "AccessDenied"),
         ("PUT", "/new-bucket", OTHER, 200, ""),
         ("GET", "/Not_A_Bucket", OTHER, 400, "InvalidBucketName"),
@@ -433,7 +433,7 @@ def test_pages_beside_s3_need_no_signature() -> None:
         answer = await ask(door, "HEAD", "/health/live", None)
         assert (answer.status, answer.headers["content-length"]) == (200, "5")
         assert (await ask(door, "POST", "/metrics", None)).status == 405
-        assert (await ask(door, "GET", "/metrics/other", None)).status == 403
+        assert (await ask(door, "GET", "/metrics/other", None)).code == "InvalidBucketName"
         assert (await ask(door, "GET", "/metrics/other", ROOT)).code == "InvalidBucketName"
 
     with_door(test, pages={"/metrics": page, "/health/live": page})

@@ -77,6 +77,7 @@ def test_lists_that_do_not_hold(
 @pytest.mark.parametrize(
     "document",
     [
+        b"",
         b"<CompleteMultipartUpload/>",
         b"<CompleteMultipartUpload><Part></Part></CompleteMultipartUpload>",
         b"<Other><Part><PartNumber>1</PartNumber></Part></Other>",

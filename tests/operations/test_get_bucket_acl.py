@@ -19,9 +19,9 @@ def test_canned_acls_are_told_as_grants(s3, bucket, root_id):
     s3.put_bucket_acl(Bucket=bucket, ACL="log-delivery-write")
     uri = "http://acs.amazonaws.com/groups/s3/LogDelivery"
     assert s3.get_bucket_acl(Bucket=bucket)["Grants"] == [
-        {"Grantee": {"ID": root_id, "Type": "CanonicalUser"}, "Permission": "FULL_CONTROL"},
         {"Grantee": {"URI": uri, "Type": "Group"}, "Permission": "WRITE"},
         {"Grantee": {"URI": uri, "Type": "Group"}, "Permission": "READ_ACP"},
+        {"Grantee": {"ID": root_id, "Type": "CanonicalUser"}, "Permission": "FULL_CONTROL"},
     ]
 
 

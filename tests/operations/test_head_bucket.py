@@ -25,6 +25,9 @@ def test_other_peoples_buckets_are_closed_and_tell_their_region(other, anonymous
         assert answer["HTTPHeaders"]["x-amz-request-id"]
 
 
-def test_anonymous_callers_do_not_learn_which_buckets_exist(anonymous, bucket, bucket_name):
+def test_anonymous_callers_are_told_that_there_is_no_bucket(anonymous, bucket):
     assert refused(anonymous.head_bucket, Bucket=bucket)[0] == 403
-    assert refused(anonymous.head_bucket, Bucket=f"{bucket_name}-not-there")[0] == 403
+    assert refused(anonymous.head_bucket, Bucket="no-such-bucket-here")[0] == 404
+    absent = {"Bucket": "no-such-bucket-here", "Key": "key"}
+    assert refused(anonymous.get_object, **absent) == (404, "NoSuchBucket")
+    assert refused(anonymous.delete_object, **absent) == (404, "NoSuchBucket")

@@ -190,3 +190,11 @@ def test_many_keys_and_folders(s3, bucket, seeded: random.Random):
             s3, bucket, Prefix=prefix, Delimiter=delimiter, StartAfter=start, MaxKeys=seeded.randint(1, 9)
         )
         assert found[:2] == folded(keys, prefix, delimiter, start), (prefix, delimiter, start)
+
+
+def test_an_empty_continuation_token_is_the_beginning(s3, bucket):
+    s3.put_object(Bucket=bucket, Key="a", Body=b"")
+    page = s3.list_objects_v2(Bucket=bucket, ContinuationToken="")
+    assert page["ContinuationToken"] == ""
+    assert (page["KeyCount"], page["IsTruncated"]) == (1, False)
+    assert "ContinuationToken" not in s3.list_objects_v2(Bucket=bucket)

@@ -98,7 +98,16 @@ def test_a_bucket_without_rules(s3, bucket):
     answer = preflight(s3, f"{bucket}/key", Origin="https://app.example.org", **asked("GET"))
     assert (answer.status, answer.code) == (403, "AccessForbidden")
     answer = preflight(s3, "no-such-bucket-here/key", Origin="https://app.example.org", **asked("GET"))
-    assert answer.status == 403
+    assert (answer.status, answer.code) == (404, "NoSuchBucket")
+
+
+def test_a_program_may_name_the_method_it_asks_about(s3, shared):
+    """What is no browser can send Access-Control-Request-Method with any request."""
+    headers = {"Origin": "https://app.example.org"}
+    assert "access-control-allow-origin" not in send(s3, "HEAD", shared, "key", headers=headers).headers
+    headers["Access-Control-Request-Method"] = "GET"
+    answer = send(s3, "HEAD", shared, "key", headers=headers)
+    assert answer.headers["access-control-allow-origin"] == "https://app.example.org"
 
 
 @pytest.mark.parametrize("key", ["key", "none"])

@@ -119,6 +119,7 @@ def test_storage_classes(name: str) -> None:
         ("a", {"a": ""}),
         ("%C3%BC=%E6%97%A5", {"ü": "日"}),
         ("k" * 128 + "=" + "v" * 256, {"k" * 128: "v" * 256}),
+        ("a=1&b", {"a": "1", "b": ""}),
         ("a=1&a=2", InvalidArgument),
         ("a=%ff", InvalidArgument),
         ("=1", InvalidTag),

@@ -29,7 +29,7 @@ def policy(*conditions, expiration=EXPIRATION):
     [
         (ALLOWED, FORM),
         ([["eq", "$bucket", "photos"], ["eq", "$key", "user/eric/photo.jpg"]], FORM),
-        ([{"Bucket": "photos", "KEY": "user/eric/photo.jpg"}], FORM),
+        ([{"Bucket": "photos"}, {"KEY": "user/eric/photo.jpg"}], FORM),
         ([["STARTS-WITH", "$Key", ""], {"bucket": "photos"}], FORM),
         ([*ALLOWED, ["starts-with", "$x-amz-meta-tag", ""]], FORM),
         ([*ALLOWED, ["starts-with", "$x-amz-meta-tag", ""]], {**FORM, "x-amz-meta-tag": "any"}),
@@ -113,6 +113,8 @@ def test_several_length_ranges_must_all_hold():
         {"expiration": 1375876800, "conditions": []},
         {"expiration": "2013-13-07T12:00:00Z", "conditions": []},
         {"expiration": "2013-08-07T12:00:00", "conditions": []},
+        {"expiration": EXPIRATION, "conditions": [{}]},
+        {"expiration": EXPIRATION, "conditions": [{"bucket": "photos", "key": "a"}]},
         {"expiration": EXPIRATION, "conditions": ["key"]},
         {"expiration": EXPIRATION, "conditions": [["eq", "$key"]]},
         {"expiration": EXPIRATION, "conditions": [["eq", "key", "a"]]},

@@ -478,7 +478,9 @@ def test_a_request_is_good_for_fifteen_minutes_either_way(offset_s, code):
         assert error.elements["MaxAllowedSkewMilliseconds"] == "900000"
 
 
-@pytest.mark.parametrize("date", ["Fri, 24 May 2013 00:00:00 GMT", "20130524T000000Z"])
+@pytest.mark.parametrize(
+    "date", ["Fri, 24 May 2013 00:00:00 GMT", "Fri, 24 May 2013 00:00:00 -0000", "20130524T000000Z"]
+)
 def test_a_date_header_alone_will_do(date):
     headers = (HOST, ("Date", date))
     request = signed(headers=headers)

@@ -93,7 +93,7 @@ async def list_v2(call: Call) -> Reply:
         return documents.ListObjectsV2Result(
             name=bucket.name,
             prefix=question.shown(question.prefix),
-            continuation_token=token or None,
+            continuation_token=query.get("continuation-token"),
             next_continuation_token=tokens.encode_token(purpose, [page.last]) if page.is_truncated else None,
             start_after=question.shown(start_after) if start_after else None,
             key_count=len(page.versions) + len(page.common_prefixes),
