@@ -135,7 +135,7 @@ class RepairQueue:
         """Every repair leaves here finished or postponed, so that one that cannot be done blocks none."""
         if repair.blob is None:
             if clock.now_ms() - repair.queued_ms > UNNAMED_S * 1000:
-                await self._metadata.write(FinishRepair(repair.blob_id))
+                await self._metadata.write(FinishRepair(repair.blob_id, repair.report))
             else:
                 await self._postpone(repair, UNNAMED_RETRY_S)
             return
@@ -145,7 +145,7 @@ class RepairQueue:
             await self._postpone(repair, self._settings.repair_every_s)
             return
         if health == Health.HEALTHY:
-            await self._metadata.write(FinishRepair(repair.blob_id))
+            await self._metadata.write(FinishRepair(repair.blob_id, repair.report))
         else:
             await self._postpone(repair, self._retry_s(repair.attempts))
 

@@ -260,6 +260,8 @@ class Repair:
     reason: str
     queued_ms: int
     attempts: int
+    report: int
+    """Stands for the last time it was reported (FinishRepair)."""
     blob: BlobRef | None
 
 
@@ -329,16 +331,14 @@ def dropped_uploads(
 def repairs_due(db: Database, ms: int, limit: int = 1000) -> list[Repair]:
     """Repairs due at `ms`, longest due first."""
     rows = db.rows(
-        "SELECT r.blob_id, r.reason, r.queued_ms, r.attempts, b.size, b.locator "
+        "SELECT r.blob_id, r.reason, r.queued_ms, r.attempts, r.report, b.size, b.locator "
         "FROM repairs r LEFT JOIN blobs b ON b.id = r.blob_id "
         "WHERE r.due_ms <= ? ORDER BY r.due_ms, r.blob_id LIMIT ?",
         (ms, limit),
     )
     return [
-        Repair(
-            blob_id, reason, queued_ms, attempts, None if size is None else BlobRef(blob_id, size, locator)
-        )
-        for blob_id, reason, queued_ms, attempts, size, locator in rows
+        Repair(*fields, blob=None if size is None else BlobRef(fields[0], size, locator))
+        for *fields, size, locator in rows
     ]
 
 

@@ -170,7 +170,8 @@ CREATE TABLE repairs (
     reason TEXT NOT NULL,
     queued_ms BIGINT NOT NULL,
     due_ms BIGINT NOT NULL,
-    attempts INTEGER NOT NULL
+    attempts INTEGER NOT NULL,
+    report BIGINT NOT NULL -- sequence of the last time the blob was reported
 ) WITHOUT ROWID;
 CREATE INDEX repairs_by_due ON repairs (due_ms, blob_id);
 

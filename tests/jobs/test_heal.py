@@ -93,6 +93,19 @@ def test_a_blob_written_without_a_drive_is_completed_on_a_spare_one_and_the_meta
     assert scene.good([ref]) == [6] and scene.queued == 0
 
 
+def test_damage_reported_while_a_blob_is_mended_stays_queued(advance: Advance) -> None:
+    scene = Scene()
+    (ref,) = scene.stored()
+    scene.store.drives[1].shards[ref.id, 1] = False
+    scene.queue(ref)
+    scene.store.on_verify = scene.queue
+    scene.repair()
+    assert scene.queued == 1
+    scene.store.on_verify = lambda ref: None
+    scene.repair()
+    assert scene.queued == 0
+
+
 def test_two_who_mend_one_blob_at_a_time_leave_all_its_shards(advance: Advance) -> None:
     """The repair queue and a heal walk: the one that comes second must not undo what the first committed."""
     scene = Scene(drives=7)

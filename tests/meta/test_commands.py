@@ -756,10 +756,23 @@ def test_repairs_wait_for_their_time_and_know_their_blob(facts: Facts) -> None:
     assert due[version.blob.id].reason == "drive 3 was away"
     assert due[b"not named yet"].blob is None
     facts.write(commands.PostponeRepair(b"not named yet", NOW + 60_000))
-    facts.write(commands.FinishRepair(version.blob.id))
+    facts.write(commands.FinishRepair(version.blob.id, due[version.blob.id].report))
     assert queries.repairs_due(facts.db, NOW) == []
     (later,) = queries.repairs_due(facts.db, NOW + 60_000)
     assert later.attempts == 1
+    assert queries.counts(facts.db).repairs == 1
+
+
+def test_a_repair_does_not_answer_for_what_was_reported_while_it_ran(facts: Facts) -> None:
+    facts.write(commands.QueueRepair(b"blob", "drive 3 was away"))
+    (began,) = queries.repairs_due(facts.db, NOW)
+    facts.write(commands.QueueRepair(b"blob", "bad checksum"))
+    facts.write(commands.FinishRepair(b"blob", began.report))
+    (again,) = queries.repairs_due(facts.db, NOW)
+    facts.write(commands.FinishRepair(b"blob", again.report))
+    assert queries.counts(facts.db).repairs == 0
+    facts.write(commands.QueueRepair(b"blob", "drive 4 was away"))  # anew: the old pass knows nothing of it
+    facts.write(commands.FinishRepair(b"blob", again.report))
     assert queries.counts(facts.db).repairs == 1
 
 

@@ -106,7 +106,11 @@ class ReleaseParts:
 @dataclass(frozen=True, slots=True)
 class QueueRepair:
     """Some shards of a blob are missing or bad. The blob need not be known yet: its bytes may have been
-    written with too few drives and the command that names it be still on its way."""
+    written with too few drives and the command that names it be still on its way.
+
+    Of a blob that is queued already the report is noted, and when it is due stays: a repair under way
+    began before it and cannot vouch for it.
+    """
 
     blob_id: bytes
     reason: str
@@ -114,21 +118,25 @@ class QueueRepair:
 
     def apply(self, db: Database, now_ms: int) -> None:
         db.execute(
-            "INSERT INTO repairs (blob_id, reason, queued_ms, due_ms, attempts) VALUES (?, ?, ?, ?, 0) "
-            "ON CONFLICT (blob_id) DO NOTHING",
-            (self.blob_id, self.reason, now_ms, now_ms),
+            "INSERT INTO repairs (blob_id, reason, queued_ms, due_ms, attempts, report) "
+            "VALUES (?, ?, ?, ?, 0, ?) ON CONFLICT (blob_id) DO UPDATE SET report = excluded.report",
+            (self.blob_id, self.reason, now_ms, now_ms, db.next_sequence()),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class FinishRepair:
-    """A verifying pass found the blob whole, or it is long gone."""
+    """A verifying pass found the blob whole, or it is long gone.
+
+    `report` is that of the repair as it was read before the pass: what was reported since stays queued.
+    """
 
     blob_id: bytes
+    report: int
     advances_epoch: ClassVar[bool] = False
 
     def apply(self, db: Database, now_ms: int) -> None:
-        db.execute("DELETE FROM repairs WHERE blob_id = ?", (self.blob_id,))
+        db.execute("DELETE FROM repairs WHERE blob_id = ? AND report = ?", (self.blob_id, self.report))
 
 
 @dataclass(frozen=True, slots=True)
