@@ -7,6 +7,8 @@ Invariants kept here:
 - A copy is durable before the ledger is asked to name it, and the old one stays until the pack goes.
 - A pack is removed only after a pass over all of it found nothing wanted, at least the grace period
   and every read under way after it was found so for the first time.
+- Damage decides nothing. What can still be told in a damaged pack is judged as in any other; for what
+  cannot, every blob there is must say that it lies elsewhere, twice, a week after the last write.
 """
 
 import logging
@@ -27,7 +29,6 @@ from objstore.model import BlobRef
 from objstore.shared_state import SharedState
 from objstore.storage.interface import (
     PUT_S_MAX,
-    BlobCorrupt,
     Compactable,
     OutOfSpace,
     PackStatus,
@@ -40,6 +41,9 @@ log = logging.getLogger(__name__)
 LIVE_SHARE_MAX: Final = 0.5
 """A pack is rewritten when less than this part of it is wanted."""
 BATCH_BLOBS: Final = 64
+DAMAGED_KEPT_S: Final = 7 * 24 * 3600.0
+"""How long a pack with bytes that cannot be told stays after the last write to it."""
+assert DAMAGED_KEPT_S > 2 * PUT_S_MAX  # no commit can be on its way to a blob in it
 WALK_AGAIN_S: Final = 3600.0
 """Between two walks over all blobs for the sake of one damaged pack."""
 FAR_MS: Final = 1 << 62
@@ -107,30 +111,33 @@ class Compaction:
 
     async def _empty_out(self, pack: PackStatus) -> set[_Found]:
         """Move every blob that is wanted out of the pack; what was found on the way."""
-        try:
-            is_deleted = await self._store.blobs_in_pack(pack.drive, pack.pack)
-        except BlobCorrupt as exc:
-            log.warning("pack %016x of drive %d is damaged: %s", pack.pack, pack.drive, exc)
-            return await self._empty_out_damaged(pack)
-        blob_ids = list(is_deleted)
+        contents = await self._store.blobs_in_pack(pack.drive, pack.pack)
+        blob_ids = list(contents.is_deleted)
         found: set[_Found] = set()
         for start in range(0, len(blob_ids), BATCH_BLOBS):
             batch = blob_ids[start : start + BATCH_BLOBS]
             lying = await self._metadata.read(queries.blobs_lying, batch)
             found |= await self._move_all(pack, lying.values())
-            if not all(blob_id in lying or is_deleted[blob_id] for blob_id in batch):
+            if not all(blob_id in lying or contents.is_deleted[blob_id] for blob_id in batch):
                 found.add(_Found.STUCK)
+        if contents.untold_bytes and _Found.STUCK not in found:
+            found |= await self._ask_all(pack, contents.untold_bytes)
         return found
 
-    async def _empty_out_damaged(self, pack: PackStatus) -> set[_Found]:
-        """The same for a pack that does not tell who lies in it: every blob there is gets asked.
-
-        Only once the pack is so old that no commit can be on its way to a blob in it.
-        """
+    async def _ask_all(self, pack: PackStatus, untold_bytes: int) -> set[_Found]:
+        """Move every blob there is out of a pack that does not tell of all who lie in it."""
         key = (pack.drive, pack.pack)
         now_s = clock.monotonic_s()
-        if clock.now_ms() - pack.changed_ms < 2000 * PUT_S_MAX or now_s < self._walk_again_s.get(key, 0.0):
+        if clock.now_ms() - pack.changed_ms < DAMAGED_KEPT_S * 1000 or now_s < self._walk_again_s.get(
+            key, 0.0
+        ):
             return {_Found.STUCK}
+        log.warning(
+            "pack %016x of drive %d holds %d bytes that no frame or account explains; asking all blobs",
+            pack.pack,
+            pack.drive,
+            untold_bytes,
+        )
         self._walk_again_s[key] = now_s + WALK_AGAIN_S
         found: set[_Found] = set()
         async for page in walk.pages(self._metadata):

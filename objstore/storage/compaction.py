@@ -5,6 +5,7 @@ caller's to know (`Compactable`). The old shard stays as it is; a copy is read b
 """
 
 import asyncio
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final, TypeVar
@@ -16,7 +17,14 @@ from objstore.erasure.geometry import shard_bytes
 from objstore.model import BlobRef
 from objstore.storage import packs
 from objstore.storage.drive import FULL_ERRNOS, Drive, DriveSet
-from objstore.storage.interface import BlobCorrupt, OutOfSpace, PackStatus, StorageError, TooFewShards
+from objstore.storage.interface import (
+    BlobCorrupt,
+    OutOfSpace,
+    PackContents,
+    PackStatus,
+    StorageError,
+    TooFewShards,
+)
 from objstore.storage.locator import Layout, Packed, Place
 from objstore.storage.packs import PackReader, PackWriter
 
@@ -63,8 +71,8 @@ class PackMoves:
                     )
         return found
 
-    async def blobs_in_pack(self, drive: int, pack: int) -> Mapping[bytes, bool]:
-        """See Compactable. BlobCorrupt for a pack with anything in it but frames, one behind the other."""
+    async def blobs_in_pack(self, drive: int, pack: int) -> PackContents:
+        """See Compactable."""
         return await self._on_drive(drive, self._blobs_in_pack, pack)
 
     async def move_from_pack(self, ref: BlobRef, drive: int, pack: int) -> BlobRef:
@@ -110,25 +118,20 @@ class PackMoves:
 
     # In the drive's threads
 
-    def _blobs_in_pack(self, drive: Drive, pack: int) -> dict[bytes, bool]:
+    def _blobs_in_pack(self, drive: Drive, pack: int) -> PackContents:
         session = drive.opened()
         handle = self._readers[drive.path].open(pack)
-        header = durable.read(handle.fd, 0, packs.HEADER_BYTES)
-        if not packs.check_header(header, pack):
-            raise frame.FrameDamaged(f"pack {pack:016x}: its header is damaged")
         dead = packs.dead_frames(session, pack)
-        found: dict[bytes, bool] = {}
-        end = packs.HEADER_BYTES
-        for offset, frame_header in packs.scan(handle.fd):
-            if offset != end:
-                raise frame.FrameDamaged(f"pack {pack:016x}: no frame at {end}")
-            end += frame_header.frame_bytes
-            blob_id = frame_header.blob_id
-            is_dead = dead.get(offset) == (frame_header.frame_bytes, blob_id[-8:])
-            found[blob_id] = found.get(blob_id, True) and is_dead
-        if durable.read(handle.fd, end, 1):
-            raise frame.FrameDamaged(f"pack {pack:016x}: no frame at {end}")
-        return found
+        is_deleted: dict[bytes, bool] = {}
+        told: list[tuple[int, int]] = []
+        for offset, header in packs.scan(handle.fd):
+            told.append((offset, header.frame_bytes))
+            blob_id = header.blob_id
+            is_dead = dead.get(offset) == (header.frame_bytes, blob_id[-8:])
+            is_deleted[blob_id] = is_deleted.get(blob_id, True) and is_dead
+        told += [(offset, length) for offset, (length, _) in dead.items()]
+        size = os.fstat(handle.fd).st_size
+        return PackContents(is_deleted, _untold_bytes(told, packs.HEADER_BYTES, size))
 
     def _frame_at(self, drive: Drive, place: Place, blob_id: bytes, shard: int, payload_bytes: int) -> bytes:
         handle = self._readers[drive.path].open(place.pack)
@@ -157,6 +160,15 @@ class PackMoves:
             if exc.errno in FULL_ERRNOS:
                 raise OutOfSpace(str(exc)) from exc
             raise StorageError(str(exc)) from exc
+
+
+def _untold_bytes(told: Sequence[tuple[int, int]], start: int, end: int) -> int:
+    """The bytes from `start` to `end` that none of these (offset, length) cover."""
+    untold, position = 0, start
+    for offset, length in sorted(told):
+        untold += max(0, min(offset, end) - position)
+        position = max(position, offset + length)
+    return untold + max(0, end - position)
 
 
 class _Waiting:

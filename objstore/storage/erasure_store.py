@@ -32,7 +32,7 @@ from objstore.model import BlobRef
 from objstore.storage import listing, locator, packs, placement, shard_files
 from objstore.storage.budget import AlignedBuffers, MemoryBudget
 from objstore.storage.compaction import PackMoves
-from objstore.storage.drive import DriveSet, Handle
+from objstore.storage.drive import Drive, DriveSet, Handle, Session
 from objstore.storage.interface import (
     PUT_S_MAX,
     BlobCorrupt,
@@ -40,6 +40,7 @@ from objstore.storage.interface import (
     Exposure,
     Observe,
     OutOfSpace,
+    PackContents,
     PackStatus,
     StoreStatus,
     StoreUnavailable,
@@ -51,6 +52,7 @@ from objstore.storage.locator import NO_DRIVE, Files, Layout, LocatorInvalid, Pa
 from objstore.storage.packs import PackReader, PackWriter
 from objstore.storage.reading import BlobReader, Source
 from objstore.storage.repair import verify as verify_blob
+from objstore.storage.shard_files import ShardName
 from objstore.storage.writing import (
     INLINE_BYTES,
     FilesWrite,
@@ -130,6 +132,8 @@ class ErasureBlobStore:
         self._dead: list[tuple[Place, int, bytes]] = []
         self._deleted: list[tuple[Place, int, bytes]] = []
         self._accounting: asyncio.Task[frozenset[int]] | None = None
+        self._removed: dict[tuple[Drive, Session], set[str]] = {}
+        self._syncing: asyncio.Task[frozenset[tuple[Drive, Session]]] | None = None
         self._ticker: asyncio.Task[None] | None = None
         self._is_closed = False
         self._latencies = Latencies()
@@ -452,19 +456,48 @@ class ErasureBlobStore:
         shards: dict[int, list[tuple[int, int]]] = {}
         for chunk, shard, number in layout.chunks_on():
             shards.setdefault(number, []).append((chunk, shard))
-        removals = [self._remove_files(number, ref.id, files) for number, files in shards.items()]
+        removals = [self._remove_for_good(number, ref.id, files) for number, files in shards.items()]
         return all(await asyncio.gather(*removals))
 
-    async def _remove_files(self, number: int, blob_id: bytes, files: Sequence[tuple[int, int]]) -> bool:
-        """Whether these shards are gone from that drive for good."""
+    async def _remove_for_good(self, number: int, blob_id: bytes, files: Sequence[tuple[int, int]]) -> bool:
+        """Whether these shards are gone from that drive and no power cut can bring them back."""
         drive = self.drives.by_number(number)
         if drive is None:
             return not self.drives.is_member(number)
         try:
-            await drive.pool.submit(shard_files.remove, drive.opened(), blob_id, files)
+            session = drive.opened()
+            await drive.pool.submit(shard_files.remove, session, blob_id, files)
+        except (OSError, PoolFull):
+            return False
+        self._removed.setdefault((drive, session), set()).add(ShardName(blob_id, 0, 0).directory)
+        if self._syncing is None:
+            self._syncing = asyncio.create_task(self._sync_removals_soon())
+        return (drive, session) not in await asyncio.shield(self._syncing)
+
+    async def _sync_removals_soon(self) -> frozenset[tuple[Drive, Session]]:
+        """Sync the directories that shards were removed from, each once for many; the drives that failed."""
+        await asyncio.sleep(DEAD_GATHER_S)
+        self._syncing = None
+        removed, self._removed = self._removed, {}
+        outcomes = await asyncio.gather(
+            *(self._sync_removals(*place, directories) for place, directories in removed.items())
+        )
+        return frozenset(place for place, is_synced in zip(removed, outcomes, strict=True) if not is_synced)
+
+    @staticmethod
+    async def _sync_removals(drive: Drive, session: Session, directories: Iterable[str]) -> bool:
+        try:
+            await drive.pool.submit(shard_files.sync_removals, session, sorted(directories))
         except (OSError, PoolFull):
             return False
         return True
+
+    async def _remove_soon(self, number: int, blob_id: bytes, files: Sequence[tuple[int, int]]) -> None:
+        """Remove shards that nothing names any more; those that stay are the orphan scan's to find."""
+        drive = self.drives.by_number(number)
+        if drive is not None:
+            with suppress(OSError, PoolFull):
+                await drive.pool.submit(shard_files.remove, drive.opened(), blob_id, files)
 
     def exposure(self, ref: BlobRef) -> Exposure:
         """See BlobStore."""
@@ -497,7 +530,7 @@ class ErasureBlobStore:
             shards: dict[int, list[tuple[int, int]]] = {}
             for chunk, shard, number in set(old.chunks_on()) - set(new.chunks_on()):
                 shards.setdefault(number, []).append((chunk, shard))
-            await asyncio.gather(*(self._remove_files(n, ref.id, files) for n, files in shards.items()))
+            await asyncio.gather(*(self._remove_soon(n, ref.id, files) for n, files in shards.items()))
         else:
             raise ValueError("two references that are not of one blob")
 
@@ -538,7 +571,7 @@ class ErasureBlobStore:
         self._check_open()
         return await self._moves.packs()
 
-    async def blobs_in_pack(self, drive: int, pack: int) -> Mapping[bytes, bool]:
+    async def blobs_in_pack(self, drive: int, pack: int) -> PackContents:
         """See Compactable."""
         self._check_open()
         return await self._moves.blobs_in_pack(drive, pack)
@@ -591,8 +624,9 @@ class ErasureBlobStore:
                 await self._ticker
         while self._background:
             await asyncio.wait(self._background)
-        if self._accounting is not None:
-            await self._accounting
+        for gathered in (self._accounting, self._syncing):
+            if gathered is not None:
+                await gathered
         await self._flush_dead()
         for writer in self._writer_of.values():
             await blocking.run(writer.close, CLOSE_S)

@@ -197,6 +197,16 @@ class PackStatus:
     changed_ms: int = 0  # when it was last appended to
 
 
+@dataclass(frozen=True, slots=True)
+class PackContents:
+    """What lies in a pack, as far as it can be told."""
+
+    is_deleted: Mapping[bytes, bool]
+    """The blobs with a shard in it, and whether each is accounted as deleted."""
+    untold_bytes: int
+    """Bytes that make no frame and are not accounted as a deleted one's: whose they are, is not known."""
+
+
 class Compactable(BlobStore, Protocol):
     """What a store with packs offers besides, so that space inside packs comes back.
 
@@ -207,12 +217,8 @@ class Compactable(BlobStore, Protocol):
         """The packs of all drives that can be written now."""
         ...
 
-    async def blobs_in_pack(self, drive: int, pack: int) -> Mapping[bytes, bool]:
-        """Ids of all blobs with a shard in the pack, and whether each is accounted as deleted.
-
-        Raises BlobCorrupt when there are bytes in it that cannot be told, StorageError when it cannot be
-        read now.
-        """
+    async def blobs_in_pack(self, drive: int, pack: int) -> PackContents:
+        """The blobs with a shard in the pack. Raises StorageError when it cannot be read now."""
         ...
 
     async def move_from_pack(self, ref: BlobRef, drive: int, pack: int) -> BlobRef:

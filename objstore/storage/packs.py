@@ -1,7 +1,8 @@
 """Small shards in packs: append-only files of frames, one open pack per writing process and drive.
 
     packs/<16 hex>.pack    a header of 64 bytes, then frames, one after the other
-    packs/<16 hex>.dead    16 bytes for each frame that was deleted: offset, length, end of the blob id
+    packs/<16 hex>.dead    a batch for each append: a head, and 16 bytes for each frame that was deleted:
+                           offset, length, end of the blob id
 
 Invariants kept here:
 - A pack is written by one process, from front to back, and never again after an error or a restart;
@@ -54,6 +55,9 @@ _CHECKSUM: Final = Struct("<Q")
 HEADER_BYTES: Final = _HEADER.size + _CHECKSUM.size
 assert HEADER_BYTES == 64
 _DEAD: Final = Struct("<II8s")
+_DEAD_MAGIC: Final = b"OSDD"
+_DEAD_HEAD: Final = Struct("<4sIQ")
+"""Of a batch: magic, how many records follow, checksum of those. One torn batch hides no later one."""
 
 
 def pack_name(pack: int) -> str:
@@ -339,7 +343,9 @@ def mark_dead(
     for place, length, blob_id in frames:
         lists.setdefault(place.pack, []).append(_DEAD.pack(place.offset, length, blob_id[-8:]))
     for pack, records in lists.items():
-        durable.append(session.packs.fd, _dead_name(pack), b"".join(records), is_durable=is_durable)
+        body = b"".join(records)
+        head = _DEAD_HEAD.pack(_DEAD_MAGIC, len(records), xxh3_64_intdigest(body))
+        durable.append(session.packs.fd, _dead_name(pack), head + body, is_durable=is_durable)
     if is_durable:
         durable.sync_directory(session.packs.fd)
 
@@ -350,8 +356,22 @@ def dead_frames(session: Session, pack: int) -> dict[int, tuple[int, bytes]]:
         data = durable.read_file(session.packs.fd, _dead_name(pack))
     except FileNotFoundError:
         return {}
-    whole = memoryview(data)[: len(data) - len(data) % _DEAD.size]
-    return {offset: (length, tail) for offset, length, tail in _DEAD.iter_unpack(whole)}
+    return {offset: (length, tail) for offset, length, tail in _dead_records(data)}
+
+
+def _dead_records(data: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """The records of an account. What is torn or rotten is passed over, up to where the next batch begins."""
+    view = memoryview(data)
+    start = data.find(_DEAD_MAGIC)
+    while 0 <= start <= len(data) - _DEAD_HEAD.size:
+        _, count, checksum = _DEAD_HEAD.unpack_from(data, start)
+        body = view[start + _DEAD_HEAD.size :][: count * _DEAD.size]
+        if len(body) == count * _DEAD.size and xxh3_64_intdigest(body) == checksum:
+            yield from _DEAD.iter_unpack(body)
+            start += _DEAD_HEAD.size + len(body)
+            if data.startswith(_DEAD_MAGIC, start):
+                continue
+        start = data.find(_DEAD_MAGIC, start + 1)
 
 
 class PackUsage(NamedTuple):

@@ -107,11 +107,22 @@ def open_for_reading(session: Session, name: ShardName, *, past_cache: bool = Fa
 
 
 def remove(session: Session, blob_id: bytes, shards: Iterable[tuple[int, int]]) -> None:
-    """Remove the files of these (chunk, shard) of a blob; absent is fine."""
-    directory = _directory(session, blob_id)
+    """Remove the files of these (chunk, shard) of a blob; absent is fine. Durable after `sync_removals`."""
+    try:
+        directory = _directory(session, blob_id)
+    except FileNotFoundError:
+        return
     for chunk, shard in shards:
         with suppress(FileNotFoundError):
             durable.unlink(directory.fd, ShardName(blob_id, chunk, shard).file)
+
+
+def sync_removals(session: Session, directories: Iterable[str]) -> None:
+    """What was removed from these directories (ShardName.directory) is gone for good when this returns."""
+    for name in directories:
+        with suppress(FileNotFoundError):
+            directory = Handle(durable.open_directory(session.shards.fd, name))
+            durable.sync_directory(directory.fd)
 
 
 def names_in(session: Session, directory: str) -> list[ShardName]:

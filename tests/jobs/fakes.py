@@ -1,7 +1,7 @@
 """Stand-ins for the jobs' tests: real commands and queries on one database, a store of pretended drives."""
 
 import itertools
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
@@ -14,11 +14,11 @@ from objstore.meta.interface import Command, Database
 from objstore.model import Attributes, BlobRef
 from objstore.shared_state import SharedState
 from objstore.storage.interface import (
-    BlobCorrupt,
     DriveState,
     DriveStatus,
     Exposure,
     Health,
+    PackContents,
     PackStatus,
     StorageError,
     StoreStatus,
@@ -250,6 +250,9 @@ class FakePacks:
         self.packs_: dict[int, dict[bytes, bool]] = {}
         """By pack: the blobs with a shard in it, and whether each is accounted as deleted."""
         self.damaged: set[int] = set()
+        """Packs with bytes that cannot be told."""
+        self.hidden: set[bytes] = set()
+        """Blobs whose frames are among those."""
         self.unreadable: set[bytes] = set()
 
     def blob(self, pack: int, *, is_dead: bool = False) -> BlobRef:
@@ -270,10 +273,9 @@ class FakePacks:
             for pack, frames in self.packs_.items()
         ]
 
-    async def blobs_in_pack(self, drive: int, pack: int) -> Mapping[bytes, bool]:
-        if pack in self.damaged:
-            raise BlobCorrupt("damaged")
-        return dict(self.packs_[pack])
+    async def blobs_in_pack(self, drive: int, pack: int) -> PackContents:
+        told = {blob: is_dead for blob, is_dead in self.packs_[pack].items() if blob not in self.hidden}
+        return PackContents(told, 100 * (pack in self.damaged))
 
     async def move_from_pack(self, ref: BlobRef, drive: int, pack: int) -> BlobRef:
         if ref.locator != bytes([pack]):

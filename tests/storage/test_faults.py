@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from objstore import durable
+from objstore.erasure import frame
 from objstore.model import BlobRef
 from objstore.storage import erasure_store, locator
 from objstore.storage.drive import DriveSet, replace_drive
@@ -337,6 +338,75 @@ def test_more_than_m_rotten_shards_fail_cleanly_and_stay(tmp_path: Path) -> None
                     flip(path, start + 90)
                 assert {path: path.read_bytes() for path in before} == before, "nothing was touched"
                 assert await read(store, ref) == body
+            await store.close()
+
+    asyncio.run(test())
+
+
+def test_deleted_files_are_not_gone_before_their_directories_are_synced(tmp_path: Path) -> None:
+    """Else a power cut brings them back when the last fact that knew of them is forgotten."""
+
+    async def test() -> None:
+        random = seeded()
+        unsynced: set[str] = set()
+        failing = ""
+
+        def observe(operation: str, path: str, details: tuple[object, ...]) -> None:
+            if operation == "unlink":
+                unsynced.add(os.path.dirname(path))
+            elif operation == "sync_directory":
+                if failing and path.startswith(failing):
+                    raise OSError(errno.EIO, "injected")
+                unsynced.discard(path)
+
+        with drives_in(directories(tmp_path)) as drives:
+            store = await open_store(drives)
+            refs = [await store.put(pieces(random.randbytes(2 * CHUNK_BYTES))) for _ in range(5)]
+            with durable.observed(observe):
+                assert all(await asyncio.gather(*map(store.delete, refs[:4])))
+                assert not unsynced
+                failing = drives.drives[3].path
+                assert not await store.delete(refs[4])
+                failing = ""
+                assert await store.delete(refs[4]), "asked again: absent, and synced"
+                assert not unsynced
+            await store.close()
+
+    asyncio.run(test())
+
+
+def test_a_shard_directory_that_is_gone_holds_no_shard_to_delete(tmp_path: Path) -> None:
+    async def test() -> None:
+        with drives_in(directories(tmp_path)) as drives:
+            store = await open_store(drives)
+            ref = await store.put(pieces(bytes(2 * CHUNK_BYTES)))
+            shutil.rmtree(Path(drives.drives[3].path) / "shards" / f"{ref.id[-1]:02x}")
+            assert await store.delete(ref)
+            await store.close()
+
+    asyncio.run(test())
+
+
+def test_a_pack_tells_what_it_holds_and_how_much_cannot_be_told(tmp_path: Path) -> None:
+    async def test() -> None:
+        random = seeded()
+        with drives_in(directories(tmp_path)) as drives:
+            store = await open_store(drives)
+            refs = [await store.put(pieces(random.randbytes(1000)), 1000) for _ in range(4)]
+            (_, _, path, start, drive), *_ = shard_paths(drives, refs[1])
+            place = (drive, int(path.stem, 16))
+            await store.close()
+            store = await open_store(drives)  # what was allocated ahead is cut
+            whole = await store.blobs_in_pack(*place)
+            here = {ref.id for ref in refs if drive in {found[4] for found in shard_paths(drives, ref)}}
+            assert dict(whole.is_deleted) == dict.fromkeys(here, False)
+            assert whole.untold_bytes == 0
+            flip(path, start)
+            damaged = await store.blobs_in_pack(*place)
+            assert set(damaged.is_deleted) == here - {refs[1].id}
+            assert damaged.untold_bytes == frame.frame_bytes(1000)
+            assert await store.delete(refs[1])
+            assert (await store.blobs_in_pack(*place)).untold_bytes == 0, "its deletion explains it"
             await store.close()
 
     asyncio.run(test())

@@ -94,7 +94,11 @@ def test_packs_and_their_accounts_are_as_the_document_says(tmp_path: Path) -> No
             assert path.stat().st_mode & 0o777 == 0o400
             account = path.with_suffix(".dead")
             if account.exists():
-                for offset, length, tail in struct.iter_unpack("<II8s", account.read_bytes()):
+                written = account.read_bytes()
+                magic, count, checksum = struct.unpack_from("<4sIQ", written)
+                assert (magic, checksum) == (b"OSDD", xxh3_64_intdigest(written[16:]))
+                assert len(written) == 16 + 16 * count
+                for offset, length, tail in struct.iter_unpack("<II8s", written[16:]):
                     assert data[offset : offset + 4] == b"OSHD"
                     assert data[offset + 16 : offset + 24] == tail
                     assert length == 72 + 4

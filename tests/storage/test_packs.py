@@ -286,6 +286,44 @@ def test_the_account_of_the_dead_counts_a_frame_once_and_survives_a_torn_end(tmp
     asyncio.run(test())
 
 
+@pytest.mark.parametrize("torn_bytes", [1, 4, 7, 15, 16, 17, 24, 31, 32])
+def test_a_torn_entry_in_the_account_of_the_dead_hides_no_later_one(tmp_path: Path, torn_bytes: int) -> None:
+    async def test() -> None:
+        with drives_in(directories(tmp_path, 1), (1, 0)) as drives:
+            drive = _one_drive(drives)
+            session = drive.opened()
+            places = await _append(drive, [b"x" * 1000] * 3)
+            length = frame.frame_bytes(1000)
+            account = tmp_path / "d0" / "packs" / f"{places[0].pack:016x}.dead"
+            packs.mark_dead(session, [(places[0], length, bytes(16))])
+            whole = account.read_bytes()
+            account.write_bytes(whole + whole[:torn_bytes])
+            packs.mark_dead(session, [(place, length, b"i" * 16) for place in places[1:]])
+            found = packs.dead_frames(session, places[0].pack)
+            assert found == {
+                places[0].offset: (length, bytes(8)),
+                places[1].offset: (length, b"i" * 8),
+                places[2].offset: (length, b"i" * 8),
+            }
+
+    asyncio.run(test())
+
+
+def test_rot_in_the_account_of_the_dead_names_no_frame(tmp_path: Path) -> None:
+    async def test() -> None:
+        with drives_in(directories(tmp_path, 1), (1, 0)) as drives:
+            drive = _one_drive(drives)
+            session = drive.opened()
+            (place, other) = await _append(drive, [b"x" * 1000] * 2)
+            length = frame.frame_bytes(1000)
+            packs.mark_dead(session, [(place, length, b"i" * 16)])
+            packs.mark_dead(session, [(other, length, b"j" * 16)])
+            flip(tmp_path / "d0" / "packs" / f"{place.pack:016x}.dead", 17)
+            assert packs.dead_frames(session, place.pack) == {other.offset: (length, b"j" * 8)}
+
+    asyncio.run(test())
+
+
 def test_a_removed_pack_is_let_go_of(tmp_path: Path) -> None:
     async def test() -> None:
         with drives_in(directories(tmp_path, 1), (1, 0)) as drives:
