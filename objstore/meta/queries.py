@@ -337,8 +337,15 @@ def repairs_due(db: Database, ms: int, limit: int = 1000) -> list[Repair]:
         (ms, limit),
     )
     return [
-        Repair(*fields, blob=None if size is None else BlobRef(fields[0], size, locator))
-        for *fields, size, locator in rows
+        Repair(
+            blob_id,
+            reason,
+            queued_ms,
+            attempts,
+            report,
+            None if size is None else BlobRef(blob_id, size, locator),
+        )
+        for blob_id, reason, queued_ms, attempts, report, size, locator in rows
     ]
 
 
