@@ -53,6 +53,7 @@ class Order:
     number: int
     ready_descriptor: int
     listen_descriptor: int | None
+    rebuild_index: bool
 
     @classmethod
     def receive(cls) -> Self:
@@ -72,6 +73,7 @@ class Order:
             directories=tuple(map(Path, document["directories"])),
             sealer=Sealer.from_text(document["key"]),
             number=document.get("number", 0),
+            rebuild_index=document.get("rebuild_index", False),
             ready_descriptor=document["ready_descriptor"],
             listen_descriptor=document["listen_descriptor"],
         )
@@ -286,6 +288,7 @@ def run_ledger(order: Order) -> None:
             index_directory=str(order.config.index_directory) if order.config.index_directory else None,
             is_new=len(online) == len(drives.membership.drives)
             and not deployment.holds_bytes([Path(drive.path) for drive in online]),
+            rebuild_index=order.rebuild_index,
         )
     finally:
         drives.close()

@@ -115,15 +115,21 @@ def serve(drives: tuple[str, ...], config_path: Path | None, **flags: Any) -> No
 
 
 @main.command()
+@click.option(
+    "--rebuild-index",
+    is_flag=True,
+    help="Build the index anew from snapshot and journal when these were found whole; a running server "
+    "pauses meanwhile.",
+)
 @_drives_options
-def check(config: Config) -> None:
-    """Verify the metadata; of a stopped server, mend the journal and rebuild the index where it is damaged.
+def check(rebuild_index: bool, config: Config) -> None:
+    """Verify the metadata, mend the journal, and rebuild the index where it differs from it.
 
     Exit status 1 when something is wrong that was not mended.
     """
     from objstore.upkeep import check as check_metadata
 
-    lines, is_well = _run(check_metadata(config))
+    lines, is_well = _run(check_metadata(config, rebuild_index=rebuild_index))
     for line in lines:
         click.echo(line)
     sys.exit(0 if is_well else 1)

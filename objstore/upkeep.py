@@ -17,7 +17,7 @@ from objstore.jobs.heal import Heal
 from objstore.meta import invariants, queries
 from objstore.meta.client import Metadata
 from objstore.meta.commands import SetState
-from objstore.meta.interface import Database
+from objstore.meta.interface import Database, OutcomeUnknown
 from objstore.s3.expiry import Calendar
 from objstore.s3.xml import write_instant
 from objstore.shared_state import SharedState
@@ -27,13 +27,16 @@ from objstore.supervisor import Child, Runtime, RuntimeDirectory
 
 TEMPORARY_LEDGER_S: Final = 600.0
 """How long a command waits for a ledger it started itself; a rebuild of the index takes its time."""
+REBUILD_POLL_S: Final = 0.05
 
 
 @asynccontextmanager
-async def metadata_and_users(config: Config) -> AsyncIterator[tuple[Metadata, Users]]:
+async def metadata_and_users(
+    config: Config, *, rebuild_index: bool = False
+) -> AsyncIterator[tuple[Metadata, Users]]:
     """The metadata through the running server's ledger, or through one of our own while it is stopped.
 
-    Raises DeploymentError, DriveError, Unavailable.
+    `rebuild_index`: have it build the index anew first. Raises DeploymentError, DriveError, Unavailable.
     """
     directories = deployment.drive_directories(config)
     runtime = deployment.find_server(directories)
@@ -43,8 +46,11 @@ async def metadata_and_users(config: Config) -> AsyncIterator[tuple[Metadata, Us
             sealer = deployment.read_sealer(config, usable_directories(drives))
         finally:
             drives.close()
-        metadata = await Metadata.connect(str(runtime.ledger_socket), SharedState(runtime.state))
+        shared = SharedState(runtime.state)
+        metadata = await Metadata.connect(str(runtime.ledger_socket), shared)
         try:
+            if rebuild_index:
+                await _rebuild_index(metadata, shared)
             yield metadata, Users(metadata, sealer)
         finally:
             await metadata.close()
@@ -54,7 +60,8 @@ async def metadata_and_users(config: Config) -> AsyncIterator[tuple[Metadata, Us
         sealer = deployment.read_sealer(config, usable_directories(drives))
         with RuntimeDirectory() as owner:
             quiet = config.model_copy(update={"log_level": "warning", "log_format": "text"})
-            async with _temporary_ledger(owner.runtime, order_document(quiet, directories, sealer)):
+            document = order_document(quiet, directories, sealer) | {"rebuild_index": rebuild_index}
+            async with _temporary_ledger(owner.runtime, document):
                 metadata = await Metadata.connect(
                     str(owner.runtime.ledger_socket), SharedState(owner.runtime.state)
                 )
@@ -64,6 +71,16 @@ async def metadata_and_users(config: Config) -> AsyncIterator[tuple[Metadata, Us
                     await metadata.close()
     finally:
         drives.close()
+
+
+async def _rebuild_index(metadata: Metadata, shared: SharedState) -> None:
+    """Have the running ledger replaced by one that builds the index anew, and wait until it has."""
+    before = shared.index_generation
+    with suppress(OutcomeUnknown):  # it may be gone before it has answered
+        await metadata.rebuild_index()
+    async with asyncio.timeout(TEMPORARY_LEDGER_S):
+        while shared.index_generation == before:  # noqa: ASYNC110 - a number in shared memory
+            await asyncio.sleep(REBUILD_POLL_S)
 
 
 @asynccontextmanager
@@ -85,12 +102,15 @@ async def _temporary_ledger(runtime: Runtime, document: dict[str, Any]) -> Async
         await process.wait()
 
 
-async def check(config: Config) -> tuple[list[str], bool]:
+async def check(config: Config, *, rebuild_index: bool = False) -> tuple[list[str], bool]:
     """What there is to say about the metadata, and whether all is well.
 
     The ledger reads every byte of journals and snapshots and mends what can be mended, and compares the
     index with them, building it anew where it differs; here the index's own structure and the invariants
-    between its rows are looked at, too. Raises DeploymentError, DriveError, MetadataError.
+    between its rows are looked at, too. `rebuild_index`: when snapshots and journal were found whole, the
+    index is built anew from them, whether it differs or not.
+
+    Raises DeploymentError, DriveError, MetadataError.
     """
     async with metadata_and_users(config) as (metadata, _):
         status = await metadata.ledger_status()
@@ -111,6 +131,14 @@ async def check(config: Config) -> tuple[list[str], bool]:
     ]
     is_mended = all(finding.endswith("mended") for finding in findings)
     is_well = status["is_writable"] and is_mended and not damaged and not broken
+    if rebuild_index and status["is_writable"] and is_mended:
+        async with metadata_and_users(config, rebuild_index=True) as (metadata, _):
+            again = await metadata.ledger_status()
+            damaged = await metadata.read(_quick_check) or await metadata.read(invariants.violations)
+        lines += [f"index rebuilt: {again['index_path']}", *damaged]
+        is_well = again["is_writable"] and not damaged
+    elif rebuild_index:
+        lines.append("index not rebuilt: what it would be built from is not whole")
     return [*lines, "all is well" if is_well else "NOT well"], is_well
 
 

@@ -6,6 +6,8 @@ import os
 import shutil
 import subprocess
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -195,6 +197,31 @@ def test_a_drive_going_away_and_coming_back_is_noticed_without_restart(stopped: 
             s3.get_object(Bucket="kept", Key="object")
     finally:
         stopped.stop()
+
+
+def test_of_two_mirrored_drives_one_that_is_replaced_brings_writes_back(tmp_path: Path) -> None:
+    server = Server(tmp_path, drive_count=2, environment={"OBJSTORE_ERASURE": "1+1"}).start()
+    try:
+        s3 = server.client()
+        s3.create_bucket(Bucket="kept")
+        s3.put_object(Bucket="kept", Key="object", Body=b"precious" * 1000)
+        server.kill()
+        shutil.rmtree(server.drives[0])
+        server.drives[0].mkdir()
+        server.spawn()
+        server.wait_ready()
+        assert_kept(server)
+        with pytest.raises(ClientError, match="ServiceUnavailable"):
+            s3.put_object(Bucket="kept", Key="more", Body=b"x")
+        with pytest.raises(urllib.error.HTTPError) as refusal:
+            urllib.request.urlopen(f"{server.endpoint}/health/writable")
+        said = refusal.value.read().decode()
+        assert "drives 0 (of 0, 1) are away" in said and "objstore drive replace" in said, said
+        server.run("drive", "replace", str(server.drives[0]), *(f"--drive={d}" for d in server.drives))
+        eventually(lambda: s3.put_object(Bucket="kept", Key="more", Body=b"x"), timeout_s=40)
+        assert_kept(server)
+    finally:
+        server.stop()
 
 
 def test_fewer_drives_than_the_write_quorum_answer_slow_down_and_still_read(stopped: Server) -> None:

@@ -129,6 +129,24 @@ def test_check_finds_all_well(deployment: Server) -> None:
     assert "all is well" in run(deployment, "check")
 
 
+def test_the_index_is_built_anew_by_a_running_and_by_a_stopped_server(tmp_path: Path) -> None:
+    server = Server(tmp_path, workers=1).start()
+    try:
+        s3 = server.client()
+        s3.create_bucket(Bucket="kept")
+        paths = [server.run("check", "--rebuild-index", *(f"--drive={d}" for d in server.drives))]
+        assert [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]] == ["kept"]
+        assert server.stop() == 0
+        paths.append(server.run("check", "--rebuild-index", *(f"--drive={d}" for d in server.drives)))
+        for said in paths:
+            assert "index rebuilt: " in said and said.rstrip().endswith("all is well"), said
+        before, after = (re.findall(r"metadata-\w+\.db", said) for said in paths)
+        assert len({*before, *after}) == 3, paths
+    finally:
+        if server.process is not None:
+            server.stop()
+
+
 def test_a_key_works_from_the_next_request_on_and_no_longer_after_it_is_disabled(server: Server) -> None:
     made = server.make_user("keys")
     again = json.loads(server.run("key", "add", "keys", "--json", *(f"--drive={d}" for d in server.drives)))

@@ -13,18 +13,23 @@ has named the index, so no read misses what was acknowledged before it.
 import asyncio
 import importlib
 from asyncio import Future, Task, TimerHandle, Transport
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, ParamSpec, Self, TypeVar, cast
+from typing import Any, Final, ParamSpec, Self, TypeVar, cast
 
 from objstore import clock
 from objstore.meta import wire
-from objstore.meta.interface import Busy, Command, OutcomeUnknown, Unavailable
+from objstore.meta.interface import Busy, Command, CommandTooLong, OutcomeUnknown, Unavailable
 from objstore.meta.sqlite import IndexDamaged, Query, Readers
 from objstore.shared_state import SharedState
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+FRAME_QUESTIONS_BYTES: Final = 32 << 20
+"""Encoded commands in one frame; what waits beyond goes into the next."""
+assert FRAME_QUESTIONS_BYTES + 4096 * 16 < wire.FRAME_BYTES_MAX >= 2 * wire.COMMAND_BYTES_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +134,15 @@ class Metadata:
     async def write(self, command: Command[R]) -> R:
         """Have `command` decided and committed; its result. Durable and visible to reads on return.
 
-        Raises what the command refuses, Conflict, Busy, Unavailable, OutcomeUnknown. Cancelling the
-        caller does not recall the command.
+        Raises what the command refuses, Conflict, Busy, CommandTooLong, Unavailable, OutcomeUnknown.
+        Cancelling the caller does not recall the command.
         """
-        result: R = self._codec.decode_result(await self._ask(self._codec.encode(command)))
+        encoded = self._codec.encode(command)
+        if len(encoded) > wire.COMMAND_BYTES_MAX:
+            raise CommandTooLong(
+                f"{type(command).__name__} of {len(encoded)} bytes; {wire.COMMAND_BYTES_MAX} are allowed"
+            )
+        result: R = self._codec.decode_result(await self._ask(encoded))
         return result
 
     async def ledger_status(self) -> dict[str, Any]:
@@ -152,6 +162,10 @@ class Metadata:
         word = wire.VERIFY_ALL if is_deep else wire.VERIFY
         findings: list[str] = await self._ask(word, self._limits.verify_s)
         return findings
+
+    async def rebuild_index(self) -> None:
+        """Have the ledger stop, and the one that follows build the index anew. Raises Busy, Unavailable."""
+        await self._ask(wire.REBUILD)
 
     async def read(self, query: Query[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """What `query` finds, run off the event loop. Sees every write acknowledged before the call.
@@ -225,7 +239,8 @@ class Metadata:
             waiting = self._waiting[number]
             waiting.is_sent = True
             waiting.deadline_s = now_s + waiting.answer_s
-        self._transport.write(wire.frame(questions))
+        for some in _in_frames(questions):
+            self._transport.write(wire.frame(some))
 
     def _take_answers(self, answers: list[tuple[int, int, Any]]) -> None:
         for number, outcome, payload in answers:
@@ -311,6 +326,22 @@ class Metadata:
     def _report_damage(self) -> None:
         with suppress(Busy, Unavailable):
             self._ask(wire.SUSPECT).add_done_callback(lambda future: future.cancelled() or future.exception())
+
+
+def _in_frames(questions: list[tuple[int, bytes | str]]) -> Iterator[list[tuple[int, bytes | str]]]:
+    """The questions in order, cut so that each list fits one frame; nearly always all in one."""
+    if sum(len(question) for _, question in questions) <= FRAME_QUESTIONS_BYTES:
+        yield questions
+        return
+    some: list[tuple[int, bytes | str]] = []
+    length = 0
+    for number, question in questions:
+        if some and length + len(question) > FRAME_QUESTIONS_BYTES:
+            yield some
+            some, length = [], 0
+        some.append((number, question))
+        length += len(question)
+    yield some
 
 
 class _Connection(asyncio.Protocol):

@@ -7,7 +7,7 @@ can no longer be trusted with the journal until it is opened again and copied to
 
 import errno
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from typing import Final, Self
 
@@ -166,11 +166,11 @@ class DriveJournal:
             with suppress(FileNotFoundError):
                 durable.unlink(self.journal, str(name))
 
-    def clear(self) -> None:
-        """Remove every segment, snapshot and unfinished file: this drive's copy is stale as a whole."""
-        for directory, keep in ((self.journal, roster.ROSTER_NAME), (self.snapshots, None)):
+    def clear(self, *, keep: Collection[str] = ()) -> None:
+        """Remove every segment, snapshot and unfinished file but those named: a stale copy goes. Durable."""
+        for directory in (self.journal, self.snapshots):
             for name in durable.names(directory):
-                if name != keep:
+                if name != roster.ROSTER_NAME and name not in keep:
                     durable.unlink(directory, name)
             durable.sync_directory(directory)
 

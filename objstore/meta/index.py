@@ -6,7 +6,8 @@ rebuilt. `index.state` in the index's directory names the file and says how it w
 
 - clean: closed in order and synced; its digest is in the state and is checked before it is used;
 - in use, and the machine has not restarted since: the page cache kept every write, whatever became of
-  the process; SQLite's own check is run when the file is not too large;
+  the process, unless writing it back failed, which index_sync.py finds out; SQLite's own check is run
+  when the file is not too large;
 - anything else is not trusted.
 
 A rebuilt index always gets a new name, so that a reader never mixes two files.

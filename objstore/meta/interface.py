@@ -80,6 +80,10 @@ class Unavailable(MetadataError):
     """The ledger cannot be reached or has no quorum of journals now."""
 
 
+class CommandTooLong(MetadataError):
+    """The command is longer than any may be. It was not sent."""
+
+
 class OutcomeUnknown(Unavailable):
     """The ledger was lost after the command was sent: it may or may not have been committed."""
 

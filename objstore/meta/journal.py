@@ -31,7 +31,10 @@ The rules
     member that is left): it is cut. One that has good records behind it is rot: it is mended from
     another member and never cut; where no member has it, the start fails and says so.
  9. A drive outside the roster has nothing to say about the chain. It becomes a member by copying all
-    of it, read back, and by a new roster.
+    of it, read back, and by a new roster. What it held before stays until the copy is whole.
+10. A drive that was replaced (the identity files of the others say so: an operator's word that it never
+    comes back) does not count as missing, nor for any quorum, where all other drives of the roster are
+    there, and at most m were.
 
 Why that is enough
  - Acknowledged records survive. By 2 and 3 an acknowledged record is on every member of the roster in
@@ -43,6 +46,10 @@ Why that is enough
    seen. Drives that join or leave do not weaken this: a roster counts only if it is durable on W of the
    drives of the one before as well as on W of its own, so whoever knows only the one before, and misses
    fewer than W of its drives, sees the later one.
+ - Replaced drives (10). A start that knows of the replacement sees every drive that is left. One that does
+    not know of it has none of those, since the word was written to all of them: it has replaced drives
+    alone, m at most, and with n >= 2 m that is too few for a promise. With n < 2 m (1+2, 2+3) it would take
+    a second server started on the very drives that were declared lost.
  - With n drives and m allowed to be gone: W = min(m + 1, n // 2 + 1). If n > 2 m, W = m + 1: every start
    that misses at most m drives is sure and can write, since n - m >= W drives are there. If n <= 2 m, W
    is a majority of the drives: a start that misses W or more of them may find a member and serve reads,
@@ -104,6 +111,19 @@ class Journal:
         return len(self.roster.members) >= self.roster.majority
 
     @property
+    def reason(self) -> str:
+        """Why commands are not taken; empty where they are."""
+        if self.is_writable:
+            return ""
+        members = self.roster.members
+        return (
+            f"{len(members)} of {self.roster.copies} journal drives "
+            f"({', '.join(map(str, members)) or 'none'}) {'is' if len(members) == 1 else 'are'} left and "
+            f"{self.roster.majority} are needed: reads go on; writes do when a drive is back or replaced "
+            "(objstore drive replace)"
+        )
+
+    @property
     def members(self) -> list[DriveJournal]:
         """The drives that hold the journal."""
         return [self.drives[number] for number in self.roster.members]
@@ -114,10 +134,7 @@ class Journal:
         Raises Unavailable (nothing was written), RolledBack (what was written is void), JournalLost.
         """
         if not self.is_writable:
-            raise Unavailable(
-                f"{len(self.roster.members)} of {self.roster.copies} journal drives are left; "
-                f"{self.roster.majority} are needed"
-            )
+            raise Unavailable(self.reason)
         before = self.end
         after, pieces = segment.record(self.roster.epoch, before, issued, clock_ms, changeset)
         length = sum(map(len, pieces))

@@ -170,6 +170,9 @@ class LedgerServer:
     def _answer_word(self, word: str) -> Any:
         if word == wire.STATUS:
             return asdict(self._core.status())
+        if word == wire.REBUILD:
+            self._core.rebuild_index()
+            self._stop_on_failure()
         if word == wire.SUSPECT:
             self._core.inspect_index()
             self._stop_on_failure()

@@ -25,6 +25,7 @@ from objstore.meta import index, position
 from objstore.meta import schema as tables
 from objstore.meta.crew import Crew
 from objstore.meta.index import LedgerDatabase
+from objstore.meta.index_sync import IndexNotWritten, IndexSync
 from objstore.meta.interface import Command, Conflict, MetadataError, OutcomeUnknown, Refusal, Unavailable
 from objstore.meta.journal import JournalLost
 from objstore.meta.position import Position
@@ -84,6 +85,7 @@ class LedgerCore:
         self._inspected_s = -INSPECT_S
         self._connection.set_wal_hook(self._note_wal_pages)
         self._upkeep = Upkeep(started, settings)
+        self._sync = IndexSync(started.index.path, is_parallel=settings.is_parallel)
         self.failure: str | None = None
         """Why this ledger must stop and start anew; None while all is well."""
 
@@ -237,10 +239,11 @@ class LedgerCore:
             return
         try:
             self._checkpoint()
+            self._sync.step(self._position.point.sequence)
             self._upkeep.step()
         except JournalLost as exc:
             self._stop(f"the journal cannot go on: {exc}", (), is_written=False)
-        except _INDEX_FAULTS as exc:
+        except (*_INDEX_FAULTS, IndexNotWritten) as exc:
             self._index.directory.distrust()
             self._stop(f"the index cannot be used: {exc}", (), is_written=False)
         if self._upkeep.restart_reason is not None:
@@ -270,6 +273,12 @@ class LedgerCore:
             callback([self.failure or self._started.reason])
         else:
             self._upkeep.want_verification(callback, is_deep=is_deep)
+
+    def rebuild_index(self) -> None:
+        """Stop, and have the next start trust no index: it builds one from snapshot and journal."""
+        if self.failure is None:
+            self._index.directory.distrust()
+            self._stop("the index is to be built anew", (), is_written=False)
 
     def inspect_index(self) -> None:
         """A reader found the index damaged: look (not too often), and stop for a rebuild if it is."""
@@ -305,7 +314,7 @@ class LedgerCore:
         told = journal.roster if journal is not None else self._started.roster
         return LedgerStatus(
             is_writable=self.failure is None and journal is not None and journal.is_writable,
-            reason=self.failure or self._started.reason,
+            reason=self.failure or (self._started.reason if journal is None else journal.reason),
             epoch=told.epoch,
             sequence=self._position.point.sequence,
             members=told.members,
@@ -324,9 +333,10 @@ class LedgerCore:
             if self.failure is None:
                 self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
             self._connection.close(True)
+            self._sync.close()
             if self.failure is None:
                 self._index.directory.end_use(self._index.path, self._started.boot_id)
-        except (apsw.Error, OSError) as exc:
+        except (apsw.Error, OSError, IndexNotWritten) as exc:
             logger.error("the index could not be closed cleanly", extra={"error": str(exc)})
             self._index.directory.distrust()  # what a failed sync leaves behind is not known
         finally:

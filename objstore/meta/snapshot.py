@@ -230,7 +230,7 @@ def copy(source: DriveJournal, target: DriveJournal, name: SnapshotName) -> bool
 def restore(drive: DriveJournal, name: SnapshotName, directory: int, file_name: str) -> Position | None:
     """Write the snapshot's database as the new file `file_name`; its position, or None where it is bad.
 
-    Not synced: an index is not trusted after a restart of the machine unless it was closed cleanly.
+    Synced, so that a drive that cannot take an index is found out before one is used there. Raises OSError.
     """
     told = header(drive, name)
     if told is None:
@@ -242,6 +242,7 @@ def restore(drive: DriveJournal, name: SnapshotName, directory: int, file_name: 
         for piece in _pieces(source, HEADER_BYTES, told.length):
             digest.update(piece)
             offset += durable.write(target, offset, [piece])
+        durable.sync(target)
     finally:
         durable.close(target)
         durable.close(source)

@@ -164,6 +164,7 @@ class _Start:
         found = self.pages.roster
         if found is None or (not found.is_sure(self.pages.seen) and self._is_unfinished_creation(found)):
             return self._create()
+        found = self._without_replaced(found)
         if found.schema > self.schema.VERSION:
             raise roster.UnknownFormat(
                 f"metadata has schema version {found.schema}; this program knows up to {self.schema.VERSION}"
@@ -192,6 +193,15 @@ class _Start:
             if number not in self.crew.silent:
                 drive.close()
         self.unwritable.clear()
+
+    def _without_replaced(self, found: Roster) -> Roster:
+        """The roster without drives that no longer belong, where all its other drives are here (rule 10)."""
+        gone = set(found.drives) - set(self.settings.deployment)
+        rest = set(found.drives) - gone
+        if not gone or len(gone) >= found.copies or not rest or not rest <= self.pages.seen:
+            return found
+        logger.warning("drives of the roster were replaced", extra={"drives": sorted(gone)})
+        return replace(found, drives=tuple(sorted(rest)))
 
     # A deployment without a journal
 
@@ -253,14 +263,23 @@ class _Start:
         self.index = self._bring_to(trusted, found, chain, end)
         if not is_sure:
             missing = [number for number in found.drives if number not in self.pages.seen]
-            reason = f"drives {_listed(missing)} are away and may know of later changes"
+            reason = (
+                f"drives {_listed(missing)} (of {_listed(found.drives)}) are away and may know of later "
+                "changes: what is here can be read; writes go on when they are back or replaced "
+                "(objstore drive replace)"
+            )
             return self._started(found, None, reason)
         return self._take_over(found, chain, end, is_promoted)
 
     def _take_over(self, found: Roster, chain: Chain, end: Point, is_promoted: bool) -> Started:
         """Begin an epoch of our own on what was found."""
         if not self._promise(found, found):
-            return self._started(found, None, f"too few drives can be written: {_listed(self.drives)}")
+            away = {number for number in found.drives if number not in self.drives}
+            reason = (
+                f"drives {_listed(away)} (of {_listed(found.drives)}) are away or cannot be written: what is "
+                "here can be read; writes go on when they are back or replaced (objstore drive replace)"
+            )
+            return self._started(found, None, reason)
         chain.mend()
         for number in chain.failed:
             if number in self.drives:
@@ -407,7 +426,7 @@ class _Start:
                     reason = f"snapshot {name} on drive {number}: {exc}"
                     logger.error("index cannot be rebuilt from a snapshot", extra={"reason": reason})
                     break
-                except (OSError, apsw.Error) as exc:
+                except (OSError, apsw.Error) as exc:  # a sync that failed, too: build it elsewhere
                     reason = f"{path}: {exc}"
                     logger.warning("index cannot be built here", extra={"reason": reason})
                     continue

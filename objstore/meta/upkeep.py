@@ -7,7 +7,7 @@ at a time, on descriptors of its own, and what it found out is put into effect b
 import errno
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import pairwise
@@ -73,6 +73,8 @@ class Upkeep:
             self._measure(started.journal)
         self._is_snapshot_wanted = started.needs_snapshot
         self._verify_due_s = self._began_s + VERIFY_S
+        self._cramped: set[int] = set()
+        """Drives that had no room for a new copy of the journal beside the one they hold from earlier."""
         self._verify_callbacks: list[Callable[[list[str]], None]] = []
         self._is_verification_deep = False
 
@@ -204,10 +206,7 @@ class Upkeep:
                     handle = opened.enter_context(closing(DriveJournal.open(source, source_identity)))
                     members[source.number] = handle
                 target = opened.enter_context(closing(DriveJournal.open(drive, identity)))
-                target.clear()
-                _copy_snapshots(members.values(), target)
-                chain = Chain(told, members)
-                _copy_segments(chain, [name for name in chain.names if name.first <= last], target)
+                self._copy_whole(Chain(told, members), last, target)
 
         def admit() -> None:
             target = journal.drives.get(drive.number)
@@ -223,6 +222,26 @@ class Upkeep:
             logger.info("journal drive recruited", extra={"drive": drive.number})
 
         return copy, admit
+
+    def _copy_whole(self, chain: Chain, last: int, target: DriveJournal) -> None:
+        """Make a drive hold the chain up to sequence `last` and nothing else. Raises OSError.
+
+        The copy that it may hold from earlier goes when the new one is whole: until then it may be the
+        last there is. Only on a drive too full for both does it go first, at the second attempt.
+        """
+        if target.number in self._cramped:
+            logger.warning("a stale journal makes room for the new one", extra={"drive": target.number})
+            target.clear()
+        names = [name for name in chain.names if name.first <= last]
+        try:
+            copied = _copy_snapshots(chain.members.values(), target)
+            _copy_segments(chain, names, target)
+        except OSError as exc:
+            if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+                self._cramped.add(target.number)
+            raise
+        target.clear(keep={str(name) for name in (*copied, *names)})
+        self._cramped.discard(target.number)
 
     # Verifying
 
@@ -384,11 +403,13 @@ def _can_be_opened(drive: MetaDrive) -> bool:
     return True
 
 
-def _copy_snapshots(sources: Iterable[DriveJournal], target: DriveJournal) -> None:
-    """Copy every snapshot from a member whose copy checks. Raises OSError."""
-    for name in sorted({name for source in sources for name in snapshot.names(source)}):
+def _copy_snapshots(sources: Collection[DriveJournal], target: DriveJournal) -> list[SnapshotName]:
+    """Copy every snapshot from a member whose copy checks; which there are. Raises OSError."""
+    names = sorted({name for source in sources for name in snapshot.names(source)})
+    for name in names:
         if not any(snapshot.copy(source, target, name) for source in sources):
             raise OSError(errno.EIO, f"snapshot {name} is damaged on every journal drive")
+    return names
 
 
 def _copy_segments(chain: Chain, names: Iterable[SegmentName], target: DriveJournal) -> None:

@@ -23,6 +23,8 @@ from objstore.meta.interface import (
 )
 
 FRAME_BYTES_MAX: Final = 64 << 20
+COMMAND_BYTES_MAX: Final = 16 << 20
+"""One command, encoded. The longest there is completes an upload of 10,000 parts: about 1 MiB."""
 _LENGTH_BYTES: Final = 4
 
 OK: Final = 0
@@ -35,6 +37,8 @@ VERIFY: Final = "verify"
 """Sent in place of a command: answered, when every byte of the journal was read, with what was found."""
 VERIFY_ALL: Final = "verify all"
 """The same, and the index is compared with what the journal makes of it."""
+REBUILD: Final = "rebuild"
+"""Sent in place of a command: the ledger stops, and the next one builds the index anew."""
 SUSPECT: Final = "suspect"
 """Sent in place of a command by a reader that found the index damaged: the ledger looks at it itself."""
 

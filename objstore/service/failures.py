@@ -73,6 +73,7 @@ _ANSWERS: Final[dict[type[BaseException], Callable[[Any], S3Error]]] = {
     meta.Unavailable: _says(
         errors.ServiceUnavailable, "The metadata cannot be written now. Please try again."
     ),
+    meta.CommandTooLong: _says(errors.EntityTooLarge, "This is more metadata than one request can change."),
     meta.Conflict: _says(errors.OperationAborted),
     # Facts: answers that say no.
     meta.BucketMissing: _with(errors.NoSuchBucket, BucketName="bucket"),

@@ -714,7 +714,7 @@ def add_drive(paths: Iterable[str | os.PathLike[str]], new_path: str | os.PathLi
     """Make the blank directory `new_path` a further drive of the deployment at `paths`; its identity.
 
     `paths` may hold `new_path`. A running server that has it among its drives takes it into use within
-    10 s. Durable on more than half of the drives on return. Raises DriveError, DriveInUse.
+    10 s. Durable on more than half of the drives on return, or all but m. Raises DriveError, DriveInUse.
     """
     return _change(paths, new_path, lambda membership, here: None)
 
@@ -770,10 +770,12 @@ def _change(
             and membership.drives.get(f.identity.number) == f.identity.uuid
         ]
         removed = choose_removed(membership, frozenset(identity.number for identity, _ in members))
-        if 2 * len(members) <= len(membership.drives):
-            raise DriveError(
-                f"only {len(members)} of {len(membership.drives)} drives are here: more than half are needed"
-            )
+        count = len(membership.drives)
+        needed = count // 2 + 1
+        if removed is not None:  # what may be lost may be replaced, also where that is half of the drives
+            needed = min(needed, count - membership.parity_shards)
+        if len(members) < needed:
+            raise DriveError(f"only {len(members)} of {count} drives are here: {needed} are needed")
         uuid = uuid4().hex
         changed = membership.changed(add=uuid, path=target, remove=removed)
         created = Identity(uuid, membership.next_number, clock.now_ms(), changed)

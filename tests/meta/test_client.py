@@ -13,8 +13,16 @@ from typing import Any
 
 import pytest
 
+from objstore.meta import wire
 from objstore.meta.client import ClientLimits, Metadata
-from objstore.meta.interface import Busy, ConditionFailed, MetadataError, OutcomeUnknown, Unavailable
+from objstore.meta.interface import (
+    Busy,
+    CommandTooLong,
+    ConditionFailed,
+    MetadataError,
+    OutcomeUnknown,
+    Unavailable,
+)
 from tests.support.ledger import Defective, Put, Remove, WordsCodec, all_words, word
 from tests.support.ledger_process import LedgerProcess
 
@@ -101,6 +109,39 @@ def test_past_its_bound_a_client_is_busy(steady: LedgerProcess) -> None:
         assert isinstance(await client.write(Put("d", "later")), int)
 
     with_client(steady, body, ClientLimits(waiting_max=8))
+
+
+def test_a_command_longer_than_any_may_be_is_refused_unsent(steady: LedgerProcess) -> None:
+    async def body(client: Metadata) -> None:
+        with pytest.raises(CommandTooLong, match=r"Put of \d+ bytes; \d+ are allowed"):
+            await client.write(Put("long", "x" * wire.COMMAND_BYTES_MAX))
+        assert isinstance(await client.write(Put("short", "x")), int)
+
+    with_client(steady, body)
+
+
+def test_commands_too_long_for_one_frame_together_go_in_several(steady: LedgerProcess) -> None:
+    async def body(client: Metadata) -> None:
+        length = wire.COMMAND_BYTES_MAX - 100
+        await asyncio.gather(*(client.write(Put("long", str(n) * length)) for n in range(5)))
+        assert client.read_now(word, "long") == "4" * length
+        await client.write(Remove("long"))
+
+    with_client(steady, body)
+
+
+def test_the_index_is_built_anew_on_request(ledger: LedgerProcess) -> None:
+    async def body(client: Metadata) -> None:
+        await client.write(Put("kept", "1"))
+        before = (await client.ledger_status())["index_path"]
+        await client.rebuild_index()
+        assert ledger.process is not None
+        await asyncio.to_thread(ledger.process.wait, 20)
+        await asyncio.to_thread(ledger.start)
+        assert await client.read(word, "kept") == "1"
+        assert (await client.ledger_status())["index_path"] != before
+
+    with_client(ledger, body, ClientLimits(unsent_s=20))
 
 
 def test_a_caller_that_is_cancelled_disturbs_nobody(steady: LedgerProcess) -> None:

@@ -13,7 +13,7 @@ import apsw
 import pytest
 
 from objstore import clock, durable
-from objstore.meta import drive_journal, ledger_core, upkeep
+from objstore.meta import drive_journal, index_sync, ledger_core, upkeep
 from objstore.meta.interface import ConditionFailed, MetadataError, OutcomeUnknown, Unavailable
 from objstore.meta.ledger_core import LedgerCore
 from objstore.shared_state import SharedState
@@ -456,3 +456,168 @@ def test_an_index_whose_last_sync_failed_is_built_anew(roots: list[Path]) -> Non
     again = open_words(settings_for(roots))
     assert again.index_path != index_path and words_of(again) == {"a": "1"}
     again.close()
+
+
+def test_an_index_that_cannot_be_written_back_is_built_anew_while_the_ledger_runs(
+    roots: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel tells of a failed write-back only to those who sync; SQLite does not."""
+    monkeypatch.setattr(index_sync, "SYNC_S", 0)
+    core = open_words(settings_for(roots))
+    core.commit([Put("a", "1")])
+    core.maintain()
+    assert core.failure is None
+    index_path = core.index_path
+
+    def failing(operation: str, path: str, details: tuple[Any, ...]) -> None:
+        if operation == "sync" and path.startswith(index_path):
+            raise OSError(errno.EIO, "failed")
+
+    with durable.observed(failing):
+        core.maintain()
+        assert core.failure is None, "nothing was written to it since"
+        core.commit([Put("b", "2")])
+        core.maintain()
+    assert core.failure is not None and "index" in core.failure
+    core.close()
+    again = open_words(settings_for(roots))
+    assert again.index_path != index_path and words_of(again) == {"a": "1", "b": "2"}
+    again.close()
+
+
+def test_syncing_the_index_holds_up_no_commit(roots: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index_sync, "SYNC_S", 0)
+    core = open_words(settings_for(roots, is_parallel=True))
+    syncing, go_on = threading.Event(), threading.Event()
+
+    def slowly(operation: str, path: str, details: tuple[Any, ...]) -> None:
+        if operation == "sync" and threading.current_thread().name == "index-sync":
+            syncing.set()
+            go_on.wait(20)
+
+    with durable.observed(slowly):
+        core.commit([Put("a", "1")])
+        core.maintain()
+        assert syncing.wait(20)
+        assert core.commit([Put("b", "2")]) == [2]
+        go_on.set()
+        core.close()
+    again = open_words(settings_for(roots))
+    assert words_of(again) == {"a": "1", "b": "2"}
+    again.close()
+
+
+def test_an_index_built_on_a_drive_that_cannot_take_it_is_built_on_another(roots: list[Path]) -> None:
+    core = open_words(settings_for(roots))
+    core.commit([Put("a", "1")])
+    core.close()
+    shutil.rmtree(roots[0] / "index")
+
+    def failing(operation: str, path: str, details: tuple[Any, ...]) -> None:
+        if operation == "sync" and path.startswith(f"{roots[0]}/index/metadata-"):
+            raise OSError(errno.EIO, "failed")
+
+    with durable.observed(failing):
+        again = open_words(settings_for(roots))
+    assert again.index_path.startswith(str(roots[1])) and words_of(again) == {"a": "1"}
+    again.close()
+
+
+# A drive that held the journal earlier
+
+
+@pytest.fixture
+def stale(roots: list[Path]) -> set[str]:
+    """Drives 2 and 3 hold the journal and want drive 1, which holds it up to an earlier time: its files."""
+    core = open_words(settings_for(roots))
+    core.commit([Put("a", "1")])
+    core.take_snapshot()
+    core.maintain()
+    core.commit([Put("b", "2")])
+    abandon(core)
+    hidden = roots[0].rename(roots[0].with_name("hidden"))
+    core = open_words(settings_for(roots, deployment=6))
+    for _ in range(2):
+        core.commit([Put("c", "3")])
+        core.take_snapshot()
+        core.maintain()
+    core.commit([Put("d", "4")])
+    assert core.status().members == (2, 3, 4)
+    abandon(core)
+    hidden.rename(roots[0])
+    shutil.rmtree(roots[3])
+    return copy_on(roots[0])
+
+
+WORDS: dict[str, str] = {"a": "1", "b": "2", "c": "3", "d": "4"}
+
+
+def copy_on(root: Path) -> set[str]:
+    return {path.name for room in ("journal", "snapshots") for path in (root / room).iterdir()}
+
+
+def recruiting(roots: list[Path], fault: Callable[..., None]) -> LedgerCore:
+    with durable.observed(fault):
+        return open_words(settings_for(roots, deployment=6))
+
+
+def test_a_stale_copy_of_the_journal_stays_until_the_new_one_is_whole(
+    roots: list[Path], stale: set[str]
+) -> None:
+    operations: list[tuple[str, str]] = []
+
+    def record(operation: str, path: str, details: tuple[Any, ...]) -> None:
+        if path.startswith((f"{roots[0]}/journal/", f"{roots[0]}/snapshots/")):
+            operations.append((operation, path.rpartition("/")[2]))
+
+    core = recruiting(roots, record)
+    assert core.status().members == (1, 2, 3)
+    new = copy_on(roots[0]) - {"roster"}
+    dropped = [
+        at for at, (operation, name) in enumerate(operations) if operation == "unlink" and name in stale
+    ]
+    made = [at for at, (operation, name) in enumerate(operations) if operation == "rename"]
+    assert dropped and len(made) >= len(new - stale) and min(dropped) > max(made[: len(new)])
+    assert not new & {operations[at][1] for at in dropped}
+    core.commit([Put("e", "5")])
+    abandon(core)
+    for number in (1, 2):
+        shutil.rmtree(roots[number])
+    again = open_words(settings_for(roots, deployment=6))
+    assert words_of(again) == WORDS | {"e": "5"}
+    again.close()
+
+
+@pytest.mark.parametrize("operation", ["create", "write", "sync", "rename", "sync_directory", "read"])
+def test_a_copy_of_the_journal_that_fails_takes_nothing_from_the_stale_one(
+    roots: list[Path], stale: set[str], operation: str
+) -> None:
+    def failing(name: str, path: str, details: tuple[Any, ...]) -> None:
+        is_copying = path.startswith((f"{roots[0]}/journal", f"{roots[0]}/snapshots"))
+        if name == operation and is_copying and not path.endswith(("roster", "roster.tmp")):
+            if name == "sync_directory" and path.endswith("journal"):
+                return  # the roster's
+            raise OSError(errno.EIO, "injected")
+
+    core = recruiting(roots, failing)
+    assert 1 not in core.status().members and words_of(core) == WORDS
+    assert stale - {"roster"} <= copy_on(roots[0])
+    abandon(core)
+
+
+def test_on_a_drive_too_full_for_two_the_stale_copy_goes_first(
+    roots: list[Path], stale: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "RETRY_S", 0)
+
+    def full(name: str, path: str, details: tuple[Any, ...]) -> None:
+        is_copying = path.startswith((f"{roots[0]}/journal/0", f"{roots[0]}/snapshots/"))
+        if name == "write" and is_copying and stale & copy_on(roots[0]) - {"roster"}:
+            raise OSError(errno.ENOSPC, "injected")
+
+    with durable.observed(full):
+        core = open_words(settings_for(roots, deployment=6))
+        assert core.status().members == (2, 3)
+        core.maintain()
+    assert core.status().members == (1, 2, 3) and words_of(core) == WORDS
+    core.close()

@@ -19,6 +19,7 @@ from objstore.meta.interface import MetaDrive, Unavailable
 from objstore.meta.recovery import JournalDamaged, JournalMissing
 from objstore.meta.roster import UnknownFormat
 from objstore.meta.segment import SegmentName
+from objstore.meta.start import LedgerSettings
 from tests.support.ledger import (
     MoreWords,
     Put,
@@ -678,3 +679,72 @@ def test_a_wrong_value_in_the_index_is_found_by_comparing_it_with_the_journal(ro
     core.close()
     assert reopened(roots) == MODEL | {"more": "words"}
     assert not [path.name for path in (roots[0] / "index").iterdir() if "tmp" in path.name]
+
+
+# Drives replaced where they are half of the deployment, or more
+
+
+def lose_and_replace(made: list[Path], lost: int, **how: Any) -> LedgerSettings:
+    """The first `lost` drives are gone for good; others take their places, under numbers of their own."""
+    drives = []
+    for number, root in enumerate(made, 1):
+        if number <= lost:
+            shutil.rmtree(root)
+            root.mkdir()
+        drives.append(MetaDrive(number + 10 * (number <= lost), str(root)))
+    deployment = tuple(drive.number for drive in drives)
+    return replace(settings_for(made, is_new=False, **how), drives=tuple(drives), deployment=deployment)
+
+
+@pytest.mark.parametrize(("count", "copies"), [(2, 2), (3, 2), (3, 3), (4, 3), (5, 3), (5, 4), (6, 3)])
+def test_m_drives_that_were_replaced_keep_nobody_from_writing(
+    memory_path: Path, count: int, copies: int
+) -> None:
+    made = make_roots(memory_path, count)
+    core = open_words(settings_for(made, copies=copies))
+    core.commit([Put("a", "1")])
+    core.close()
+    core = open_words(lose_and_replace(made, copies - 1, copies=copies))
+    assert words_of(core) == {"a": "1"}
+    for _ in range(copies):
+        core.maintain()  # each recruits a drive
+    status = core.status()
+    assert status.is_writable, status.reason
+    assert len(status.members) == copies and status.drives == tuple(sorted(status.drives))
+    assert core.commit([Put("b", "2")]) == [2]
+    core.close()
+
+
+def test_without_half_of_the_drives_the_reason_says_what_to_do(memory_path: Path) -> None:
+    made = make_roots(memory_path, 2)
+    core = open_words(settings_for(made, copies=2))
+    core.commit([Put("a", "1")])
+    core.close()
+    shutil.rmtree(made[0])
+    core = open_words(settings_for(made, copies=2, deployment=2, is_new=False))
+    assert words_of(core) == {"a": "1"} and not core.status().is_writable
+    assert "drives 1 (of 1, 2) are away" in core.status().reason
+    assert "objstore drive replace" in core.status().reason
+    (outcome,) = core.commit([Put("b", "2")])
+    assert isinstance(outcome, Unavailable) and "drives 1 (of 1, 2)" in str(outcome)
+    core.close()
+
+
+@pytest.mark.parametrize(
+    ("lost", "away"), [(3, 0), (2, 1)], ids=["more than m replaced", "another one away besides"]
+)
+def test_replacements_do_not_excuse_what_may_be_known_elsewhere(
+    memory_path: Path, lost: int, away: int
+) -> None:
+    made = make_roots(memory_path, 4)
+    core = open_words(settings_for(made, copies=3))
+    core.commit([Put("a", "1")])
+    core.close()
+    settings = lose_and_replace(made, lost, copies=3)
+    settings = replace(settings, drives=settings.drives[: 4 - away])
+    try:
+        core = open_words(settings)
+    except JournalMissing:
+        return
+    assert not core.status().is_writable
+    core.close()
