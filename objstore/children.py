@@ -132,16 +132,27 @@ def _services(
     order: Order, metadata: "Metadata", store: BlobStore, shared: SharedState, reader: int
 ) -> "Services":
     """What S3 operations mean, over this process's stores; `reader` is its own among those who read."""
+    from objstore.encryption.envelope import LOCAL, Envelopes
+    from objstore.encryption.keyring import Keyring
     from objstore.service import build_services
     from objstore.service.buckets import BucketRules
+    from objstore.service.encryption import EncryptionRules
 
     config = order.config
+    keyring = Keyring(metadata, order.sealer, shared)
     return build_services(
         metadata,
         store,
         shared,
         reader,
         BucketRules(accepted_regions(config), per_owner_max=config.buckets_max),
+        Envelopes(keyring, {LOCAL: keyring}, LOCAL, config.kms_default_key),
+        EncryptionRules(
+            encrypts_by_default=config.default_encryption == "AES256",
+            blocks_customer_keys=config.sse_c_blocked,
+            takes_customer_keys_over_http=config.sse_c_over_http,
+            regions=accepted_regions(config),
+        ),
         targets=[webhook.partition("=")[0] for webhook in config.webhooks],
         lifecycle_day_s=config.lifecycle_debug_day_s,
     )

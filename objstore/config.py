@@ -102,6 +102,12 @@ def _region(value: str) -> str:
     return value
 
 
+def _key_name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,128}", value):
+        raise ValueError("must be 1 to 128 letters, digits, dots, underscores and hyphens")
+    return value
+
+
 def _domain(value: str) -> str:
     if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", value):
         raise ValueError("must be a host name in lower case, without scheme and port")
@@ -189,6 +195,7 @@ AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 Paths = Annotated[tuple[AbsolutePath, ...], NoDecode, BeforeValidator(_several)]
 ErasureField = Annotated[Erasure, NoDecode, BeforeValidator(Erasure.parse), PlainSerializer(str)]
 Region = Annotated[str, AfterValidator(_region)]
+KeyName = Annotated[str, AfterValidator(_key_name)]
 Regions = Annotated[tuple[Region, ...], NoDecode, BeforeValidator(_several)]
 Domains = Annotated[tuple[Annotated[str, AfterValidator(_domain)], ...], NoDecode, BeforeValidator(_several)]
 
@@ -221,6 +228,7 @@ class Config(BaseSettings):
         "drives": "Bytes: drives, coding, index",
         "address": "The S3 door",
         "region": "Names",
+        "default_encryption": "Encryption",
         "root_access_key": "Credentials",
         "garbage_grace_s": "The night shift",
         "log_level": "Log",
@@ -322,6 +330,20 @@ class Config(BaseSettings):
     )
     display_names: bool = _setting(
         False, "Show a DisplayName in Owner and Grantee, as AWS did until November 2025."
+    )
+
+    default_encryption: Literal["none", "AES256"] = _setting(
+        "none",
+        "What buckets without an encryption configuration of their own do: nothing, or SSE-S3 as on AWS.",
+    )
+    sse_c_blocked: bool = _setting(
+        False, "Refuse SSE-C in buckets whose configuration does not allow it, as AWS does since April 2026."
+    )
+    sse_c_over_http: bool = _setting(
+        False, "Take the keys of SSE-C over plain HTTP, too: for tests, and behind a proxy that ends TLS."
+    )
+    kms_default_key: KeyName = _setting(
+        "default", "The KMS key of SSE-KMS where none is named; `alias/aws/s3` to clients."
     )
 
     root_access_key: str | None = _setting(

@@ -83,6 +83,35 @@ when its restored copy stays, in milliseconds since the epoch (decimal)."""
 RESTORE_UNDER_WAY: Final = "ongoing"
 
 
+class EncryptionMethod(StrEnum):
+    """Whose key protects the data key: the server's, one of the key management service, or the client's."""
+
+    S3 = "AES256"
+    KMS = "aws:kms"
+    CUSTOMER = "SSE-C"
+
+
+@dataclass(frozen=True, slots=True)
+class Encryption:
+    """How the bytes of a version, or of the parts of an upload, are encrypted: see encryption/envelope.py.
+
+    All of them under one random data key, which stands here sealed. Sizes are always those of the plain
+    bytes; a blob's own size is that of the ciphertext.
+    """
+
+    method: EncryptionMethod
+    wrapped_key: bytes
+    """The data key as the one named by `key_id` sealed it; or the bucket key, or the client's key."""
+    provider: str = ""
+    """Who keeps the KMS key: "local" or "vault"."""
+    key_id: str = ""
+    """The KMS key, by the name it goes by towards clients."""
+    context: str = ""
+    """The encryption context that the client gave: base64 of a JSON object. Bound to the wrapped key."""
+    wrapped_bucket_key: bytes = b""
+    """The bucket key as the KMS key sealed it; empty where the KMS key sealed the data key itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class Attributes:
     """What a client gave with an object and gets back with it, unchanged."""
@@ -94,7 +123,9 @@ class Attributes:
     checksum: Checksum | None = None
     storage_class: str = "STANDARD"
     extra: Mapping[str, str] = field(default_factory=dict)
-    """Room for features to come (encryption, restore, replication status), by name."""
+    """Room for features to come (restore, replication status), by name."""
+    encryption: Encryption | None = None
+    """None: the bytes lie as they came."""
 
     @property
     def is_archived(self) -> bool:
@@ -163,6 +194,19 @@ class Part:
     modified_ms: int
     checksum: Checksum | None = None
     blob: BlobRef | None = None
+    salt: bytes | None = None
+    """What makes an encrypted part's key another one than that of every other part; None: as it came."""
+
+
+@dataclass(frozen=True, slots=True)
+class MasterKey:
+    """One version of a key that seals data keys; `secret_sealed` is encrypted under the key file."""
+
+    name: str
+    version: int
+    secret_sealed: bytes
+    created_ms: int
+    is_enabled: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -262,8 +262,7 @@ class Transitions:
             await self._metadata.write(StagePart(staging_id, part, is_at_tier=True))
             return
         async with _Sending(self, tier, part.blob) as sent:
-            copied = Part(part.part_number, part.size, part.etag, part.modified_ms, part.checksum, sent)
-            await self._metadata.write(StagePart(staging_id, copied, is_at_tier=True))
+            await self._metadata.write(StagePart(staging_id, replace(part, blob=sent), is_at_tier=True))
 
     # What was left behind
 

@@ -176,6 +176,14 @@ class UserNotEmpty(Refusal):
     """The user still owns buckets. detail: name, buckets (count)."""
 
 
+class MasterKeyExists(Refusal):
+    """That version of the master key is there, or the one before it is not. detail: name."""
+
+
+class MasterKeyMissing(Refusal):
+    """detail: name."""
+
+
 class KeyExists(Refusal):
     """The access key is taken. detail: access_key."""
 

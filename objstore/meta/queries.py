@@ -21,18 +21,20 @@ from objstore.meta.rows import (
     ACCESS_KEY_COLUMNS,
     BUCKET_COLUMNS,
     HISTORY_COLUMNS,
+    MASTER_KEY_COLUMNS,
     OBJECT_COLUMNS,
     PART_COLUMNS,
     UPLOAD_COLUMNS,
     USER_COLUMNS,
     access_key_of,
     bucket_of,
+    master_key_of,
     part_of,
     upload_of,
     user_of,
     version_of,
 )
-from objstore.model import AccessKey, BlobRef, Bucket, ObjectVersion, Part, Upload, User
+from objstore.model import AccessKey, BlobRef, Bucket, MasterKey, ObjectVersion, Part, Upload, User
 
 __all__ = [
     "Counts",
@@ -66,6 +68,8 @@ __all__ = [
     "list_uploads",
     "list_versions",
     "manifest",
+    "master_key",
+    "master_keys",
     "parts_between",
     "repairs_due",
     "state",
@@ -439,6 +443,21 @@ def access_key(db: Database, access_key: str) -> AccessKey | None:
 def keys_of(db: Database, user_id: str) -> list[AccessKey]:
     """A user's access keys."""
     return [access_key_of(row) for row in db.rows(_KEYS_OF, (user_id,))]
+
+
+def master_key(db: Database, name: str) -> list[MasterKey]:
+    """All versions of a master key, oldest first: version n is the n-th. Empty when there is no such key."""
+    rows = db.rows(f"SELECT {MASTER_KEY_COLUMNS} FROM master_keys WHERE name = ? ORDER BY version", (name,))
+    return [master_key_of(row) for row in rows]
+
+
+def master_keys(db: Database, after: str = "", limit: int = 1000) -> list[MasterKey]:
+    """All versions of the master keys with names after `after`, up to `limit` rows, by name and version."""
+    rows = db.rows(
+        f"SELECT {MASTER_KEY_COLUMNS} FROM master_keys WHERE name > ? ORDER BY name, version LIMIT ?",
+        (after, limit),
+    )
+    return [master_key_of(row) for row in rows]
 
 
 def state(db: Database, name: str) -> bytes | None:

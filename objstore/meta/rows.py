@@ -16,6 +16,9 @@ from objstore.model import (
     Bucket,
     Checksum,
     ChecksumType,
+    Encryption,
+    EncryptionMethod,
+    MasterKey,
     ObjectLock,
     ObjectVersion,
     Part,
@@ -26,6 +29,7 @@ from objstore.model import (
 
 _pack = msgpack.packb
 _unpack = msgpack.unpackb
+_ENCRYPTION_METHODS: Final = {method.value: method for method in EncryptionMethod}
 _CHECKSUM_TYPES: Final = {type_.value: type_ for type_ in ChecksumType}
 _NO_TAGS: Final[Mapping[str, str]] = {}
 
@@ -39,29 +43,56 @@ HISTORY_COLUMNS: Final = OBJECT_COLUMNS.replace("{0}.sequence", "-{0}.reverse_se
 
 BUCKET_COLUMNS: Final = "id, name, owner_id, region, created_ms, versioning, object_lock"
 UPLOAD_COLUMNS: Final = "key, upload_id, initiated_ms, owner_id, attributes, tags, lock"
-PART_COLUMNS: Final = "p.part_number, p.size, p.etag, p.modified_ms, p.checksum, p.blob_id, b.size, b.locator"
+PART_COLUMNS: Final = (
+    "p.part_number, p.size, p.etag, p.modified_ms, p.checksum, p.salt, p.blob_id, b.size, b.locator"
+)
 USER_COLUMNS: Final = "id, name, display_name, email, created_ms, is_root, is_enabled"
+MASTER_KEY_COLUMNS: Final = "name, version, secret_sealed, created_ms, is_enabled"
 ACCESS_KEY_COLUMNS: Final = "access_key, user_id, secret_sealed, created_ms, is_enabled"
 
 
 def pack_attributes(attributes: Attributes) -> bytes:
-    """Attributes as one column: [headers, metadata, checksum, storage class, extra]."""
-    packed: bytes = _pack(
-        (
-            attributes.headers,
-            attributes.metadata,
-            _checksum_array(attributes.checksum),
-            attributes.storage_class,
-            attributes.extra,
-        )
+    """Attributes as one column: [headers, metadata, checksum, storage class, extra(, encryption)]."""
+    array: tuple[Any, ...] = (
+        attributes.headers,
+        attributes.metadata,
+        _checksum_array(attributes.checksum),
+        attributes.storage_class,
+        attributes.extra,
     )
+    if attributes.encryption is not None:
+        array = (*array, _encryption_array(attributes.encryption))
+    packed: bytes = _pack(array)
     return packed
 
 
 def unpack_attributes(column: bytes) -> Attributes:
     """The inverse of `pack_attributes`."""
-    headers, metadata, checksum, *rest = _unpack(column)
-    return Attributes(headers, metadata, None if checksum is None else _checksum_of(checksum), *rest)
+    headers, metadata, checksum, storage_class, extra, *rest = _unpack(column)
+    return Attributes(
+        headers,
+        metadata,
+        None if checksum is None else _checksum_of(checksum),
+        storage_class,
+        extra,
+        _encryption_of(rest[0]) if rest else None,
+    )
+
+
+def _encryption_array(encryption: Encryption) -> Sequence[Any]:
+    return (
+        encryption.method,
+        encryption.wrapped_key,
+        encryption.provider,
+        encryption.key_id,
+        encryption.context,
+        encryption.wrapped_bucket_key,
+    )
+
+
+def _encryption_of(array: Sequence[Any]) -> Encryption:
+    method, *rest = array
+    return Encryption(_ENCRYPTION_METHODS[method], *rest)
 
 
 def _checksum_array(checksum: Checksum | None) -> Sequence[str] | None:
@@ -162,8 +193,8 @@ def upload_of(bucket_id: int, row: Sequence[Any]) -> Upload:
 
 def part_of(row: Sequence[Any]) -> Part:
     """A part from PART_COLUMNS."""
-    number, size, etag, modified_ms, checksum, *blob = row
-    return Part(number, size, etag, modified_ms, unpack_checksum(checksum), blob_of(*blob))
+    number, size, etag, modified_ms, checksum, salt, *blob = row
+    return Part(number, size, etag, modified_ms, unpack_checksum(checksum), blob_of(*blob), salt)
 
 
 def user_of(row: Sequence[Any]) -> User:
@@ -176,3 +207,9 @@ def access_key_of(row: Sequence[Any]) -> AccessKey:
     """An access key from ACCESS_KEY_COLUMNS."""
     access_key, user_id, secret_sealed, created_ms, is_enabled = row
     return AccessKey(access_key, user_id, secret_sealed, created_ms, bool(is_enabled))
+
+
+def master_key_of(row: Sequence[Any]) -> MasterKey:
+    """One version of a master key from MASTER_KEY_COLUMNS."""
+    name, version, secret_sealed, created_ms, is_enabled = row
+    return MasterKey(name, version, secret_sealed, created_ms, bool(is_enabled))

@@ -109,6 +109,7 @@ CREATE TABLE parts (
     modified_ms BIGINT NOT NULL,
     checksum BLOB,
     blob_id BLOB,
+    salt BLOB,
     PRIMARY KEY (upload_id, part_number)
 ) WITHOUT ROWID;
 
@@ -210,3 +211,14 @@ CREATE TABLE access_keys (
     is_enabled SMALLINT NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX access_keys_by_user ON access_keys (user_id, access_key);
+
+-- The keys that seal data keys, each version of them: SSE-S3's own, and those of the local keyring.
+-- is_enabled is the same in all versions of a key.
+CREATE TABLE master_keys (
+    name TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    secret_sealed BLOB NOT NULL,
+    created_ms BIGINT NOT NULL,
+    is_enabled SMALLINT NOT NULL,
+    PRIMARY KEY (name, version)
+) WITHOUT ROWID;

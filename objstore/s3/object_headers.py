@@ -74,8 +74,6 @@ CANNED_ACLS: Final = frozenset(
     )
 )
 _NOT_OFFERED: Final = (
-    "x-amz-server-side-encryption",
-    "x-amz-copy-source-server-side-encryption-customer-",
     "x-amz-write-offset-bytes",
     "x-amz-object-lock-event-hold",
 )
@@ -93,7 +91,7 @@ def parse_attributes(headers: Mapping[str, str]) -> Attributes:
     """System headers, user metadata and storage class of an upload; the checksum is the writer's to add.
 
     Raises InvalidArgument for a value that cannot be sent back, MetadataTooLarge, InvalidStorageClass,
-    NotImplemented for what would have to be promised (encryption).
+    NotImplemented for what would have to be promised.
     """
     stored: dict[str, str] = {}
     metadata: dict[str, str] = {}

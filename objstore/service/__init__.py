@@ -3,10 +3,12 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from objstore.encryption.envelope import Envelopes
 from objstore.s3.expiry import Calendar
 from objstore.service.buckets import BucketRules, Buckets
 from objstore.service.copy import Copies
 from objstore.service.deleting import Deletions
+from objstore.service.encryption import EncryptionRules, Encryptions
 from objstore.service.facts import Facts
 from objstore.service.listing import Listings
 from objstore.service.locks import Locks
@@ -35,6 +37,7 @@ class Services:
     locks: Locks
     notifications: Notifications
     restores: Restores
+    encryptions: Encryptions
     _writer: Writer
 
     async def drain(self) -> None:
@@ -48,10 +51,12 @@ def build_services(
     shared: SharedState,
     worker: int,
     rules: BucketRules,
+    envelopes: Envelopes,
+    encryption: EncryptionRules,
     targets: Collection[str] = (),
     lifecycle_day_s: float = 0.0,
 ) -> Services:
-    """The services of one worker (0-based number `worker`) over its metadata and blob store.
+    """The services of one worker (0-based number `worker`) over its metadata, blob store and keys.
 
     `targets` are the names of those that events can go to. `lifecycle_day_s`: how long a day of restored
     copies is; 0: a day.
@@ -60,17 +65,19 @@ def build_services(
     reader = Reader(facts, store, ReadsUnderWay(shared, worker))
     subresources = Subresources(facts, shared)
     notifications = Notifications(facts, subresources, targets)
-    objects = Objects(facts, writer, reader, notifications)
+    encryptions = Encryptions(envelopes, subresources, encryption)
+    objects = Objects(facts, writer, reader, notifications, encryptions)
     return Services(
         buckets=Buckets(facts, shared, rules),
         listings=Listings(facts),
         objects=objects,
         deletions=Deletions(objects),
-        copies=Copies(facts, writer, reader, objects, notifications),
-        uploads=Uploads(facts, writer, notifications),
+        copies=Copies(facts, writer, reader, objects, notifications, encryptions),
+        uploads=Uploads(facts, writer, notifications, encryptions),
         subresources=subresources,
         locks=Locks(facts, subresources, notifications),
         notifications=notifications,
         restores=Restores(facts, notifications, Calendar.of(lifecycle_day_s)),
+        encryptions=encryptions,
         _writer=writer,
     )

@@ -1,9 +1,11 @@
 """CopyObject and UploadPartCopy.
 
 Blobs are immutable and counted by reference, so a copy is a row and moves no bytes: the new version has
-the source's blob, or the parts of its upload. Bytes are read only to take a checksum the source does
-not have, or the MD5 that is the ETag of a copy of a multipart object, which shows as one part; they are
-rewritten only where a range of a part becomes a part.
+the source's blob, or the parts of its upload. That holds between encrypted versions, too, whatever keys
+they are encrypted with: the data key is sealed anew. Bytes are read only to take a checksum the source
+does not have, or the MD5 that is the ETag of a copy of a multipart object, which shows as one part. They
+are rewritten only where a range of a part becomes a part, where a part is or becomes encrypted (an upload
+has one data key for all), where one side is encrypted and the other is not, and where they lie at a tier.
 """
 
 from collections.abc import Awaitable, Callable
@@ -12,9 +14,10 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final, TypeVar
 
+from objstore.encryption.envelope import BlobSeal, Envelope, etag_of
 from objstore.meta import queries
 from objstore.meta.commands import PutPart, PutVersion
-from objstore.meta.interface import Conflict
+from objstore.meta.interface import Conflict, Unavailable
 from objstore.model import (
     TIER,
     Attributes,
@@ -22,6 +25,8 @@ from objstore.model import (
     Bucket,
     Checksum,
     ChecksumType,
+    Encryption,
+    EncryptionMethod,
     ObjectVersion,
     Part,
     Upload,
@@ -29,9 +34,11 @@ from objstore.model import (
 from objstore.remote.tier_store import is_at_tier
 from objstore.s3 import checksums, tokens
 from objstore.s3.conditions import Conditions
+from objstore.s3.encryption import CustomerKey
 from objstore.s3.errors import InvalidRequest, MethodNotAllowed
 from objstore.s3.object_headers import REDIRECT_HEADER
 from objstore.s3.ranges import Range, parse_copy_range
+from objstore.service.encryption import Encryptions
 from objstore.service.facts import Facts
 from objstore.service.notifications import Notifications
 from objstore.service.objects import NewObject, Objects, check_lock, write_conditions
@@ -53,6 +60,8 @@ class Source:
     key: str
     version_id: str | None
     conditions: Conditions
+    customer_key: CustomerKey | None = None
+    """What the source is encrypted with (SSE-C)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +90,9 @@ class Copies:
         reader: Reader,
         objects: Objects,
         notifications: Notifications,
+        encryptions: Encryptions,
     ) -> None:
+        self._encryptions = encryptions
         self._notifications = notifications
         self._facts = facts
         self._writer = writer
@@ -121,49 +132,81 @@ class Copies:
                 raise _too_large()
             if (source.bucket.id, source.key) == (bucket.id, key) and version.is_latest:
                 _check_changes(version, terms)
-            etag, checksum = await self._digests(version, terms.algorithm)
-            here = await self._here(version)
+            source_key = await self._encryptions.unlock(version, source.customer_key)
+            moves = _lies_at_tier(version)
+            envelope = await self._encryptions.new(
+                bucket, terms.new.encryption, None if moves else source_key
+            )
+            is_shared = not moves and ((source_key is None) == (envelope is None) or not version.size)
+            bytes_of = self._shared if is_shared else self._rewritten
+            etag, checksum, blob = await bytes_of(version, terms.algorithm, source_key, envelope)
             command = PutVersion(
                 bucket.id,
                 key,
                 version.size,
                 etag,
                 terms.new.owner_id or bucket.owner_id,
-                _attributes(version, terms, checksum),
+                _attributes(version, terms, checksum, envelope),
                 tags=terms.new.tags if terms.replaces_tags else version.tags,
                 lock=terms.new.lock,
-                blob=here or version.blob,
-                shares_blob=here is None,
+                blob=blob,
+                shares_blob=is_shared,
                 conditions=write_conditions(terms.new.conditions),
                 version_id=tokens.new_version_id(),
-                upload_id=None if here is not None else version.upload_id,
+                upload_id=version.upload_id if is_shared else None,
             )
-            announced = self._notifications.announced(command, bucket, key, terms.new.origin)
-            made = await self._writer.commit(announced, here)
+            made_now = None if is_shared else blob
+            try:
+                announced = self._notifications.announced(command, bucket, key, terms.new.origin)
+            except Unavailable:
+                if made_now is not None:
+                    await self._writer.discard(made_now)
+                raise
+            made = await self._writer.commit(announced, made_now)
             return made, version
 
         return await _until_settled(once)
 
-    async def _here(self, version: ObjectVersion) -> BlobRef | None:
-        """A new blob here with the bytes of a version that lie at a tier; None where they lie here.
+    async def _shared(
+        self,
+        version: ObjectVersion,
+        algorithm: str | None,
+        source_key: bytes | None,
+        envelope: Envelope | None,
+    ) -> tuple[str, Checksum | None, BlobRef | None]:
+        """ETag, checksum and blob of a copy that has its source's bytes as they lie."""
+        etag, checksum = await self._digests(version, algorithm, source_key, envelope)
+        return etag, checksum, version.blob
 
-        What is written to this server lies here until a rule moves it, copies like all else.
-        """
-        attributes = version.attributes  # of an archived one the restored copy is read, which lies here
-        if not version.size or TIER not in attributes.extra or attributes.is_archived:
-            return None
-        stream = await self._reader.open(version, 0, version.size)
+    async def _rewritten(
+        self,
+        version: ObjectVersion,
+        algorithm: str | None,
+        source_key: bytes | None,
+        envelope: Envelope | None,
+    ) -> tuple[str, Checksum | None, BlobRef | None]:
+        """The same of a copy whose bytes are written anew: encrypted, no longer so, or fetched from a tier.
+        Nothing refers to the blob yet."""
+        algorithm = algorithm or _algorithm_of(version)
+        stream = await self._reader.open(version, 0, version.size, source_key)
         async with aclosing(stream):
-            written = await self._writer.copy(stream, version.size, checksums.DEFAULT.name)
-        return written.blob
+            seal = None if envelope is None else envelope.for_object()
+            written = await self._writer.copy(stream, version.size, algorithm, seal)
+        return written.etag, written.checksums[algorithm], written.blob
 
     async def copy_part(
-        self, source: Source, range_header: str | None, bucket: Bucket, upload: Upload, number: int
+        self,
+        source: Source,
+        range_header: str | None,
+        bucket: Bucket,
+        upload: Upload,
+        number: int,
+        customer_key: CustomerKey | None = None,
     ) -> tuple[Part, ObjectVersion]:
         """Make a source, or a range of it, a part of up to 5 GiB; the part, and what it is a copy of.
 
-        Raises what `find` raises; InvalidArgument (no such range), InvalidRequest (too large); Refusal,
-        MetadataError, StorageError.
+        `customer_key` is the upload's (SSE-C). Raises what `find` raises; InvalidArgument (no such range),
+        InvalidRequest (too large, or not that key); Refusal, MetadataError, StorageError.
         """
         wanted = upload.attributes.checksum
         algorithm = checksums.DEFAULT.name if wanted is None else wanted.algorithm
@@ -175,7 +218,14 @@ class Copies:
                 part_range = parse_copy_range(range_header, version.size)
             if part_range.length > PUT_BYTES_MAX:
                 raise _too_large()
-            part = await self._put_part(version, part_range, algorithm, bucket, upload, number)
+            source_key = await self._encryptions.unlock(version, source.customer_key)
+            seal = await self._encryptions.for_part(upload, customer_key, number)
+            if seal is None and source_key is None:
+                part = await self._put_part(version, part_range, algorithm, bucket, upload, number)
+            else:
+                part = await self._rewrite_part(
+                    version, part_range, algorithm, bucket, upload, number, source_key, seal
+                )
             return part, version
 
         return await _until_settled(once)
@@ -197,14 +247,30 @@ class Copies:
             part = Part(number, blob.size, etag, 0, checksum, blob)
             command = PutPart(bucket.id, upload.key, upload.upload_id, part, shares_blob=True)
             return await self._writer.commit(command, None)
+        return await self._rewrite_part(version, part_range, algorithm, bucket, upload, number, None, None)
+
+    async def _rewrite_part(
+        self,
+        version: ObjectVersion,
+        part_range: Range,
+        algorithm: str,
+        bucket: Bucket,
+        upload: Upload,
+        number: int,
+        source_key: bytes | None,
+        seal: BlobSeal | None,
+    ) -> Part:
+        salt = None if seal is None else seal.salt
         if part_range.length == 0:
             digests = Digests({algorithm})
-            part = Part(number, 0, digests.md5.hex(), 0, digests.checksum(algorithm), None)
+            etag = digests.md5.hex() if seal is None else seal.etag(digests.md5)
+            part = Part(number, 0, etag, 0, digests.checksum(algorithm), None, salt)
             return await self._writer.commit(PutPart(bucket.id, upload.key, upload.upload_id, part), None)
-        stream = await self._reader.open(version, part_range.offset, part_range.length)
+        stream = await self._reader.open(version, part_range.offset, part_range.length, source_key)
         async with aclosing(stream):
-            written = await self._writer.copy(stream, part_range.length, algorithm)
-        part = Part(number, written.size, written.etag, 0, written.checksums[algorithm], written.blob)
+            written = await self._writer.copy(stream, part_range.length, algorithm, seal)
+        checksum = written.checksums[algorithm]
+        part = Part(number, written.size, written.etag, 0, checksum, written.blob, salt)
         return await self._writer.commit(PutPart(bucket.id, upload.key, upload.upload_id, part), written.blob)
 
     async def _whole_blob(
@@ -230,21 +296,39 @@ class Copies:
             return None
         return parts[0].blob, parts[0].etag, parts[0].checksum
 
-    async def _digests(self, version: ObjectVersion, algorithm: str | None) -> tuple[str, Checksum | None]:
+    async def _digests(
+        self,
+        version: ObjectVersion,
+        algorithm: str | None,
+        source_key: bytes | None,
+        envelope: Envelope | None,
+    ) -> tuple[str, Checksum | None]:
         """ETag and checksum of a copy of `version`, as of an object put in one piece."""
         has = version.attributes.checksum
-        if algorithm is None:
-            algorithm = has.algorithm if has is not None else checksums.DEFAULT.name
-        if version.upload_id is None and (has is None or _has(has, algorithm)):
-            return version.etag, has
-        digests = await self._read(version, Range(0, version.size), algorithm)
-        etag = version.etag if version.upload_id is None else digests.md5.hex()
-        return etag, digests.checksum(algorithm)
+        algorithm = algorithm or _algorithm_of(version)
+        source_method = _method(version.attributes.encryption)
+        method = _method(None if envelope is None else envelope.encryption)
+        etag, md5 = None, None
+        if version.upload_id is None:
+            if source_method is EncryptionMethod.S3:
+                md5 = bytes.fromhex(version.etag)
+            elif method is not EncryptionMethod.S3:
+                etag = version.etag  # which the data key determines, and that stays
+        checksum = has
+        if (etag is None and md5 is None) or not (has is None or _has(has, algorithm)):
+            digests = await self._read(version, Range(0, version.size), algorithm, source_key)
+            md5, checksum = digests.md5, digests.checksum(algorithm)
+        if etag is None:
+            assert md5 is not None
+            etag = md5.hex() if envelope is None else etag_of(method, envelope.data_key, md5)
+        return etag, checksum
 
-    async def _read(self, version: ObjectVersion, wanted: Range, algorithm: str) -> Digests:
+    async def _read(
+        self, version: ObjectVersion, wanted: Range, algorithm: str, source_key: bytes | None = None
+    ) -> Digests:
         if wanted.length == 0:
             return Digests({algorithm})
-        stream = await self._reader.open(version, wanted.offset, wanted.length)
+        stream = await self._reader.open(version, wanted.offset, wanted.length, source_key)
         async with aclosing(stream):
             return await self._writer.digest(stream, algorithm)
 
@@ -259,8 +343,30 @@ async def _until_settled(once: Callable[[], Awaitable[T]]) -> T:
     return await once()
 
 
-def _attributes(version: ObjectVersion, terms: Terms, checksum: Checksum | None) -> Attributes:
-    given = terms.new.attributes
+def _algorithm_of(version: ObjectVersion) -> str:
+    """The checksum that a copy has where none is asked for."""
+    has = version.attributes.checksum
+    return has.algorithm if has is not None else checksums.DEFAULT.name
+
+
+def _lies_at_tier(version: ObjectVersion) -> bool:
+    """Whether a copy must fetch the bytes: what is written to this server lies here until a rule moves it.
+
+    Of an archived version the restored copy is read, which lies here.
+    """
+    attributes = version.attributes
+    return bool(version.size) and TIER in attributes.extra and not attributes.is_archived
+
+
+def _method(encryption: Encryption | None) -> EncryptionMethod:
+    """What an ETag goes by: without encryption as with SSE-S3, it is an MD5."""
+    return EncryptionMethod.S3 if encryption is None else encryption.method
+
+
+def _attributes(
+    version: ObjectVersion, terms: Terms, checksum: Checksum | None, envelope: Envelope | None
+) -> Attributes:
+    given = replace(terms.new.attributes, encryption=None if envelope is None else envelope.encryption)
     if terms.replaces_metadata:
         return replace(given, checksum=checksum)
     headers = {name: value for name, value in version.attributes.headers.items() if name != REDIRECT_HEADER}
@@ -271,6 +377,7 @@ def _attributes(version: ObjectVersion, terms: Terms, checksum: Checksum | None)
         headers=headers,
         storage_class=given.storage_class,
         checksum=checksum,
+        encryption=given.encryption,
         extra=given.extra,  # what a version has besides (its ACL) is never copied
     )
 
@@ -280,6 +387,7 @@ def _check_changes(version: ObjectVersion, terms: Terms) -> None:
     if (
         terms.replaces_metadata
         or terms.replaces_tags
+        or terms.new.encryption is not None
         or REDIRECT_HEADER in terms.new.attributes.headers
         or terms.storage_class not in (None, version.attributes.storage_class)
         or (terms.algorithm is not None and not _has(version.attributes.checksum, terms.algorithm))

@@ -7,6 +7,7 @@ Storage and metadata errors and refusals know nothing of S3; the pipeline's sing
 from collections.abc import Callable
 from typing import Any, Final
 
+from objstore.encryption import provider as kms
 from objstore.meta import interface as meta
 from objstore.remote.tier_store import TierUnavailable
 from objstore.s3 import errors
@@ -31,6 +32,11 @@ def translate(failure: BaseException) -> S3Error | None:
 def _says(error: type[S3Error], message: str | None = None) -> Callable[[Any], S3Error]:
     """Always the same answer."""
     return lambda failure: error(message)
+
+
+def _tells(error: type[S3Error]) -> Callable[[Any], S3Error]:
+    """The answer with the failure's own words, which are meant for who asked."""
+    return lambda failure: error(str(failure))
 
 
 def _with(error: type[S3Error], message: str | None = None, **names: str) -> Callable[[Any], S3Error]:
@@ -65,6 +71,13 @@ _ANSWERS: Final[dict[type[BaseException], Callable[[Any], S3Error]]] = {
     ),
     storage.BlobMissing: _says(errors.InternalError, "The bytes of this object cannot be found."),
     storage.BlobCorrupt: _says(errors.InternalError, "The bytes of this object are damaged beyond repair."),
+    # Keys.
+    kms.KmsKeyMissing: _tells(errors.KmsNotFound),
+    kms.KmsKeyDisabled: _tells(errors.KmsDisabled),
+    kms.KmsKeyUnfit: _says(errors.KmsInvalidCiphertext),
+    kms.KmsUnavailable: _says(
+        errors.ServiceUnavailable, "The key management service cannot be reached now. Please try again."
+    ),
     # Facts: faults of the engine.
     meta.Busy: _says(errors.SlowDown),
     meta.OutcomeUnknown: _says(

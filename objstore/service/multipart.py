@@ -19,6 +19,7 @@ from objstore.meta.queries import PartPage, UploadPage
 from objstore.model import Attributes, Bucket, Checksum, ChecksumType, ObjectLock, ObjectVersion, Part, Upload
 from objstore.s3 import checksums, tokens
 from objstore.s3.conditions import WritePreconditions
+from objstore.s3.encryption import CustomerKey
 from objstore.s3.errors import (
     BadDigest,
     EntityTooLarge,
@@ -30,6 +31,7 @@ from objstore.s3.errors import (
     NoSuchUpload,
 )
 from objstore.s3.integrity import Integrity
+from objstore.service.encryption import Encryptions
 from objstore.service.facts import Facts
 from objstore.service.notifications import Notifications
 from objstore.service.objects import UNCONDITIONAL, NewObject, check_lock, write_conditions
@@ -76,7 +78,10 @@ class Completion:
 class Uploads:
     """The multipart uploads of all buckets."""
 
-    def __init__(self, facts: Facts, writer: Writer, notifications: Notifications) -> None:
+    def __init__(
+        self, facts: Facts, writer: Writer, notifications: Notifications, encryptions: Encryptions
+    ) -> None:
+        self._encryptions = encryptions
         self._notifications = notifications
         self._facts = facts
         self._writer = writer
@@ -85,10 +90,14 @@ class Uploads:
         """Begin an upload. `new.attributes.checksum` is what the client chose, with an empty value, or None.
 
         The upload's owner is who will own the object, and need not be who began it.
-        Raises InvalidRequest (a lock where the bucket has none), Refusal, MetadataError.
+        Raises InvalidRequest (a lock where the bucket has none), what Encryptions.new raises, Refusal,
+        MetadataError.
         """
         check_lock(bucket, new.lock)
         owner_id, attributes = new.owner_id or bucket.owner_id, new.attributes
+        envelope = await self._encryptions.new(bucket, new.encryption)
+        if envelope is not None:
+            attributes = replace(attributes, encryption=envelope.encryption)
         if initiator_id != owner_id:
             attributes = replace(attributes, extra={**attributes.extra, INITIATOR: initiator_id})
         return await self._facts.write(
@@ -112,15 +121,31 @@ class Uploads:
         return upload
 
     async def put_part(
-        self, bucket: Bucket, upload: Upload, number: int, body: Body, announced: Integrity
+        self,
+        bucket: Bucket,
+        upload: Upload,
+        number: int,
+        body: Body,
+        announced: Integrity,
+        customer_key: CustomerKey | None = None,
     ) -> tuple[Part, Checksum]:
         """Store a part, replacing the one of that number; the part, and the checksum to tell the client of.
 
-        Raises InvalidRequest when the client's checksum is not the upload's, and what Objects.put raises.
+        Raises InvalidRequest when the client's checksum, or its encryption key, is not the upload's, and
+        what Objects.put raises.
         """
         algorithm = part_algorithm(upload, announced)
-        written = await self._writer.write(body, announced, algorithm)
-        part = Part(number, written.size, written.etag, 0, written.checksums[algorithm], written.blob)
+        seal = await self._encryptions.for_part(upload, customer_key, number)
+        written = await self._writer.write(body, announced, algorithm, seal)
+        part = Part(
+            number,
+            written.size,
+            written.etag,
+            0,
+            written.checksums[algorithm],
+            written.blob,
+            None if seal is None else seal.salt,
+        )
         part = await self._writer.commit(PutPart(bucket.id, upload.key, upload.upload_id, part), written.blob)
         return part, written.checksums[announced.algorithm or algorithm]
 

@@ -21,10 +21,12 @@ from objstore.meta.sqlite import Query
 from objstore.model import Attributes, Bucket, Checksum, ObjectLock, ObjectVersion
 from objstore.s3 import checksums, tokens
 from objstore.s3.conditions import WritePreconditions
+from objstore.s3.encryption import CustomerKey, Wanted
 from objstore.s3.errors import InvalidPartNumber, InvalidRequest, MethodNotAllowed, NoSuchKey, NoSuchVersion
 from objstore.s3.integrity import NO_INTEGRITY, Integrity
 from objstore.s3.object_headers import http_date
 from objstore.s3.ranges import Range
+from objstore.service.encryption import Encryptions
 from objstore.service.facts import Facts
 from objstore.service.notifications import Notifications
 from objstore.service.reader import Reader, Stream
@@ -47,6 +49,8 @@ class NewObject:
     conditions: WritePreconditions = UNCONDITIONAL
     owner_id: str | None = None
     """None: the bucket's owner."""
+    encryption: Wanted | None = None
+    """None: as the bucket has it."""
     origin: Origin | None = None
     """Who writes it, for those who are told of it; None: nobody is."""
 
@@ -64,8 +68,16 @@ class DeleteConditions:
 class Objects:
     """The objects of all buckets."""
 
-    def __init__(self, facts: Facts, writer: Writer, reader: Reader, notifications: Notifications) -> None:
+    def __init__(
+        self,
+        facts: Facts,
+        writer: Writer,
+        reader: Reader,
+        notifications: Notifications,
+        encryptions: Encryptions,
+    ) -> None:
         self._facts = facts
+        self._encryptions = encryptions
         self._notifications = notifications
         self._writer = writer
         self._reader = reader
@@ -74,18 +86,25 @@ class Objects:
         """Store `body` as the key's current version: durable, whole and checked when this returns.
 
         Raises what reading `body` raises, BadDigest and its like, InvalidRequest (a lock where the
-        bucket has none), Refusal, MetadataError, StorageError; nothing is visible then.
+        bucket has none), what Encryptions.new raises, Refusal, MetadataError, StorageError; nothing is
+        visible then.
         """
         check_lock(bucket, new.lock)
         algorithm = new.integrity.algorithm or checksums.DEFAULT.name
-        written = await self._writer.write(body, new.integrity, algorithm)
+        envelope = await self._encryptions.new(bucket, new.encryption)
+        seal = None if envelope is None else envelope.for_object()
+        written = await self._writer.write(body, new.integrity, algorithm, seal)
         command = PutVersion(
             bucket.id,
             key,
             written.size,
             written.etag,
             new.owner_id or bucket.owner_id,
-            replace(new.attributes, checksum=written.checksums[algorithm]),
+            replace(
+                new.attributes,
+                checksum=written.checksums[algorithm],
+                encryption=None if envelope is None else envelope.encryption,
+            ),
             tags=new.tags,
             lock=new.lock,
             blob=written.blob,
@@ -134,17 +153,32 @@ class Objects:
         except Unavailable:  # an index rebuilt elsewhere: wait until the ledger says where
             return await self._facts.read(query, bucket.id, *args)
 
-    def read_now(self, version: ObjectVersion, offset: int, length: int) -> memoryview | None:
-        """`length` bytes from `offset` if they can be had at once, else None."""
-        return self._reader.read_now(version, offset, length)
+    async def unlock(self, version: ObjectVersion, customer_key: CustomerKey | None = None) -> bytes | None:
+        """The data key that the version is read with; None where it is not encrypted.
 
-    async def open(self, version: ObjectVersion, offset: int, length: int) -> Stream:
+        Who reads by the server's own right (a job) has no customer's key, and cannot read an SSE-C object.
+        Raises InvalidRequest, AccessDenied, KmsError: see Encryptions.unlock.
+        """
+        return await self._encryptions.unlock(version, customer_key)
+
+    def read_now(
+        self, version: ObjectVersion, offset: int, length: int, data_key: bytes | None = None
+    ) -> memoryview | None:
+        """`length` bytes from `offset` if they can be had at once, else None."""
+        return self._reader.read_now(version, offset, length, data_key)
+
+    async def open(
+        self, version: ObjectVersion, offset: int, length: int, data_key: bytes | None = None
+    ) -> Stream:
         """A stream of `length` bytes (at least one) from `offset`: see Reader.open.
 
-        Of an archived version its restored copy is read; raises InvalidObjectState when it has none.
+        Without `data_key` an encrypted version is unlocked first: raises what `unlock` raises. Of an archived
+        version its restored copy is read; raises InvalidObjectState when it has none.
         """
         version = await with_readable_bytes(self._facts, version)
-        return await self._reader.open(version, offset, length)
+        if data_key is None:
+            data_key = await self.unlock(version)
+        return await self._reader.open(version, offset, length, data_key)
 
     async def part(self, version: ObjectVersion, number: int) -> tuple[Range, Checksum | None]:
         """Bytes and checksum of the object's `number`-th part (1-based); the range may be empty.

@@ -15,6 +15,8 @@ from itertools import islice
 from typing import Final, Protocol, cast
 
 from objstore import clock
+from objstore.encryption import flow, stream
+from objstore.encryption.stream import BlobCipher, ChunkDamaged
 from objstore.meta import queries
 from objstore.meta.layout import Layout
 from objstore.model import BlobRef, ObjectVersion
@@ -67,7 +69,7 @@ class ReadsUnderWay:
 
 
 class Reader:
-    """Reads the bytes of versions."""
+    """Reads the bytes of versions. Those of encrypted ones come out plain, given their data key."""
 
     def __init__(self, facts: Facts, store: BlobStore, reads: ReadsUnderWay) -> None:
         self._facts = facts
@@ -75,19 +77,37 @@ class Reader:
         self._reads = reads
         self._layouts: OrderedDict[str, Layout] = OrderedDict()
 
-    def read_now(self, version: ObjectVersion, offset: int, length: int) -> memoryview | None:
+    def read_now(
+        self, version: ObjectVersion, offset: int, length: int, data_key: bytes | None = None
+    ) -> memoryview | None:
         """`length` bytes from `offset` if they can be had at once, else None."""
         if version.blob is None or length > NOW_BYTES_MAX:
             return None
-        return self._store.get_now(version.blob, offset, length)
+        if data_key is None:
+            assert version.attributes.encryption is None, "an encrypted version is read with its data key"
+            return self._store.get_now(version.blob, offset, length)
+        if stream.sealed_size(version.size) != version.blob.size:
+            return None
+        wanted = stream.window(version.size, offset, length)
+        sealed = self._store.get_now(version.blob, wanted.offset, wanted.length)
+        if sealed is None:
+            return None
+        try:
+            plain = BlobCipher(data_key).open(sealed, wanted.first_chunk, has_last=wanted.has_last)
+        except ChunkDamaged:  # `open` meets it again, and says so
+            return None
+        return plain[wanted.skip : wanted.skip + length]
 
-    async def open(self, version: ObjectVersion, offset: int, length: int) -> Stream:
+    async def open(
+        self, version: ObjectVersion, offset: int, length: int, data_key: bytes | None = None
+    ) -> Stream:
         """A stream of `length` bytes (at least one) from `offset`; its first piece is there already.
 
         So what cannot be read at all is known before an answer begins. Close it when it is not read to
         its end. Raises BlobMissing, BlobCorrupt, TooFewShards, now or later.
         """
-        pieces = self._pieces(version, offset, length)
+        assert (data_key is None) == (version.attributes.encryption is None), "read with its data key"
+        pieces = self._pieces(version, offset, length, data_key)
         first = await anext(pieces)
         return _resumed(first, pieces)
 
@@ -105,13 +125,16 @@ class Reader:
             self._layouts.move_to_end(upload_id)
         return layout
 
-    async def _pieces(self, version: ObjectVersion, offset: int, length: int) -> Stream:
+    async def _pieces(
+        self, version: ObjectVersion, offset: int, length: int, data_key: bytes | None
+    ) -> Stream:
         number = self._reads.begin()
         if version.upload_id is None:
             assert version.blob is not None, "an empty object has no bytes to stream"
-            source = self._of_blob(version.blob, offset, length)
+            cipher = None if data_key is None else BlobCipher(data_key)
+            source = self._of_plain(version.blob, version.size, cipher, offset, length)
         else:
-            source = _one_ahead(self._of_parts(version.upload_id, offset, length))
+            source = _one_ahead(self._of_parts(version.upload_id, offset, length, data_key))
         left = length
         try:
             async with aclosing(source):
@@ -123,21 +146,49 @@ class Reader:
         finally:
             self._reads.end(number)
 
-    async def _of_parts(self, upload_id: str, offset: int, length: int) -> Stream:
+    async def _of_parts(self, upload_id: str, offset: int, length: int, data_key: bytes | None) -> Stream:
         layout = await self.layout(upload_id)
         pieces = layout.pieces(offset, length)
         while page := list(islice(pieces, PARTS_PAGE)):
             parts = await self._facts.read(
                 queries.parts_between, upload_id, page[0].part_number, page[-1].part_number
             )
-            blobs = {part.part_number: part.blob for part in parts}
+            by_number = {part.part_number: part for part in parts}
             for piece in page:
-                blob = blobs.get(piece.part_number)
-                if blob is None:
+                part = by_number.get(piece.part_number)
+                if part is None or part.blob is None:
                     raise BlobMissing(f"part {piece.part_number} of upload {upload_id} is gone")
-                async with aclosing(self._of_blob(blob, piece.offset, piece.length)) as source:
+                cipher = None
+                if data_key is not None:
+                    cipher = BlobCipher(data_key, part.salt or b"", part.part_number)
+                source = self._of_plain(part.blob, part.size, cipher, piece.offset, piece.length)
+                async with aclosing(source):
                     async for bytes_ in source:
                         yield bytes_
+
+    def _of_plain(
+        self, blob: BlobRef, size: int, cipher: BlobCipher | None, offset: int, length: int
+    ) -> Stream:
+        """A range of the bytes that were put, of which there are `size`; `cipher` opens the blob's."""
+        return (
+            self._of_blob(blob, offset, length)
+            if cipher is None
+            else self._opened(blob, size, cipher, offset, length)
+        )
+
+    async def _opened(self, blob: BlobRef, size: int, cipher: BlobCipher, offset: int, length: int) -> Stream:
+        if stream.sealed_size(size) != blob.size:
+            raise BlobCorrupt(f"blob {blob.id.hex()} has {blob.size} bytes, which is not what was sealed")
+        wanted = stream.window(size, offset, length)
+        try:
+            async with (
+                aclosing(self._of_blob(blob, wanted.offset, wanted.length)) as source,
+                aclosing(flow.opened(source, cipher, wanted, length)) as plain,
+            ):
+                async for piece in plain:
+                    yield piece
+        except ChunkDamaged as exc:
+            raise BlobCorrupt(f"blob {blob.id.hex()}: {exc}") from exc
 
     async def _of_blob(self, blob: BlobRef, offset: int, length: int) -> Stream:
         """One blob's bytes; goes on from where it is when the blob turns out to lie elsewhere now."""

@@ -18,6 +18,7 @@ from objstore.s3.documents import (
     access,
     analytics,
     cors,
+    encryption,
     filtering,
     inventory,
     logging,
@@ -90,6 +91,12 @@ SUBRESOURCES: Final[Mapping[str, Subresource]] = {
     "abac": Subresource(access.AbacStatus, access.AbacStatus(status="Disabled"), access.check_abac),
     "accelerate": Subresource(
         acceleration.AccelerateConfiguration, acceleration.AccelerateConfiguration(), acceleration.check
+    ),
+    # Answered by handlers of its own: the server's settings have a say.
+    "encryption": Subresource(
+        encryption.ServerSideEncryptionConfiguration,
+        errors.ServerSideEncryptionConfigurationNotFound,
+        encryption.check,
     ),
     "cors": Subresource(cors.CORSConfiguration, errors.NoSuchCORSConfiguration, cors.check),
     # Put and answered by handlers of its own: rules get ids, and a header comes along.

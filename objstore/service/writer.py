@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeVar
 
 from objstore import blocking
+from objstore.encryption import flow
+from objstore.encryption.envelope import BlobSeal
+from objstore.encryption.stream import sealed_size
 from objstore.meta.interface import Command, MetadataError, OutcomeUnknown, Refusal
 from objstore.model import BlobRef, Checksum
 from objstore.s3 import checksums, integrity
@@ -45,27 +48,26 @@ class Written:
     """A body that lies durable in a blob (None when it is empty) and is what its sender says it is."""
 
     size: int
-    md5: bytes
+    etag: str
     checksums: Mapping[str, Checksum]
     """By algorithm; the one asked for, and the one its sender used."""
     blob: BlobRef | None
-
-    @property
-    def etag(self) -> str:
-        return self.md5.hex()
+    """Encrypted, it is somewhat longer than `size`."""
 
 
 class Digests:
-    """MD5 and some checksums of one run of bytes, taken together."""
+    """Length, MD5 and some checksums of one run of bytes, taken together."""
 
-    __slots__ = ("_hashers", "_md5")
+    __slots__ = ("_hashers", "_md5", "size")
 
     def __init__(self, algorithms: frozenset[str] | set[str]) -> None:
+        self.size = 0
         self._md5 = hashlib.md5(usedforsecurity=False)
         # An MD5 checksum is the ETag's MD5: it need not be taken twice.
         self._hashers = {name: checksums.ALGORITHMS[name].new() for name in algorithms if name != "MD5"}
 
     def update(self, data: bytes | memoryview) -> None:
+        self.size += len(data)
         self._md5.update(data)
         for hasher in self._hashers.values():
             hasher.update(data)
@@ -88,18 +90,21 @@ class Writer:
         self._store = store
         self._commits: set[asyncio.Task[Any]] = set()
 
-    async def write(self, body: Body, announced: Integrity, algorithm: str) -> Written:
+    async def write(
+        self, body: Body, announced: Integrity, algorithm: str, seal: BlobSeal | None = None
+    ) -> Written:
         """Store `body` and check it against `announced`; durable and right when this returns.
 
-        `algorithm` is the checksum wanted whatever the client chose. The blob is the caller's to name
-        (`commit`) or to delete (`discard`). Raises EntityTooLarge past 5 GiB, what `body` raises,
-        BadDigest, MalformedTrailer, IncompleteBody, StorageError.
+        `algorithm` is the checksum wanted whatever the client chose; `seal` encrypts what is stored. The
+        blob is the caller's to name (`commit`) or to delete (`discard`). Raises EntityTooLarge past 5 GiB,
+        what `body` raises, BadDigest, MalformedTrailer, IncompleteBody, StorageError.
         """
         if body.length is not None and body.length > PUT_BYTES_MAX:
             raise EntityTooLarge(ProposedSize=body.length, MaxSizeAllowed=PUT_BYTES_MAX)
         digests = Digests({algorithm, announced.algorithm or algorithm})
         if body.length is not None and body.length <= INLINE_BYTES:
-            return await self._write_small(await body.read(INLINE_BYTES), body, announced, digests, algorithm)
+            data = await body.read(INLINE_BYTES)
+            return await self._write_small(data, body, announced, digests, algorithm, seal)
         pieces, rest = [], aiter(body)
         size = 0
         async for piece in rest:
@@ -108,35 +113,59 @@ class Writer:
             if size > INLINE_BYTES:
                 break
         else:
-            return await self._write_small(b"".join(pieces), body, announced, digests, algorithm)
-        blob = await self._store.put(_limited(pieces, rest), body.length, digests.update)
+            return await self._write_small(b"".join(pieces), body, announced, digests, algorithm, seal)
+        blob = await self._put(_limited(pieces, rest), body.length, digests, seal)
         try:
-            if body.length is not None and blob.size != body.length:
+            if body.length is not None and digests.size != body.length:
                 raise IncompleteBody()
-            return _judged(blob.size, body, announced, digests, algorithm, blob)
+            return _judged(body, announced, digests, algorithm, seal, blob)
         except BaseException:
             await self.discard(blob)
             raise
 
     async def _write_small(
-        self, data: bytes, body: Body, announced: Integrity, digests: Digests, algorithm: str
+        self,
+        data: bytes,
+        body: Body,
+        announced: Integrity,
+        digests: Digests,
+        algorithm: str,
+        seal: BlobSeal | None,
     ) -> Written:
         digests.update(data)
-        written = _judged(len(data), body, announced, digests, algorithm, None)
+        written = _judged(body, announced, digests, algorithm, seal, None)
         if not data:
             return written
-        blob = await self._store.put(_single(data), len(data))
-        return Written(written.size, written.md5, written.checksums, blob)
+        stored: bytes | memoryview = data
+        if seal is not None:
+            stored = seal.cipher().seal(memoryview(data), 0, has_last=True)
+        blob = await self._store.put(_single(stored), len(stored))
+        return Written(written.size, written.etag, written.checksums, blob)
 
-    async def copy(self, source: AsyncIterable[memoryview], size: int, algorithm: str) -> Written:
-        """Store `size` bytes (at least one) that come from our own blobs.
+    async def _put(
+        self,
+        source: AsyncIterable[bytes | memoryview],
+        size: int | None,
+        digests: Digests,
+        seal: BlobSeal | None,
+    ) -> BlobRef:
+        """Store `source`, `digests` being taken of what it is before it is encrypted."""
+        if seal is None:
+            return await self._store.put(source, size, digests.update)
+        stored = flow.sealed(source, seal.cipher(), digests.update)
+        return await self._store.put(stored, None if size is None else sealed_size(size))
+
+    async def copy(
+        self, source: AsyncIterable[memoryview], size: int, algorithm: str, seal: BlobSeal | None = None
+    ) -> Written:
+        """Store `size` bytes (at least one) that come from our own blobs; `seal` encrypts what is stored.
 
         Raises what `source` raises, StorageError.
         """
         digests = Digests({algorithm})
-        blob = await self._store.put(source, size, digests.update)
-        assert blob.size == size, f"{blob.size} bytes copied of {size}"
-        return Written(size, digests.md5, {algorithm: digests.checksum(algorithm)}, blob)
+        blob = await self._put(source, size, digests, seal)
+        assert digests.size == size, f"{digests.size} bytes copied of {size}"
+        return Written(size, _etag(digests.md5, seal), {algorithm: digests.checksum(algorithm)}, blob)
 
     async def digest(self, source: AsyncIterable[memoryview], algorithm: str) -> Digests:
         """MD5 and one checksum of bytes that are stored already. Raises what `source` raises."""
@@ -181,16 +210,25 @@ class Writer:
 
 
 def _judged(
-    size: int, body: Body, announced: Integrity, digests: Digests, algorithm: str, blob: BlobRef | None
+    body: Body,
+    announced: Integrity,
+    digests: Digests,
+    algorithm: str,
+    seal: BlobSeal | None,
+    blob: BlobRef | None,
 ) -> Written:
     md5 = digests.md5
     found = {name: digests.checksum(name) for name in {algorithm, announced.algorithm or algorithm}}
     chosen = found[announced.algorithm].value if announced.algorithm else None
     integrity.check(announced, md5, chosen, body.trailers)
-    return Written(size, md5, found, blob)
+    return Written(digests.size, _etag(md5, seal), found, blob)
 
 
-async def _single(data: bytes) -> AsyncIterator[bytes]:
+def _etag(md5: bytes, seal: BlobSeal | None) -> str:
+    return md5.hex() if seal is None else seal.etag(md5)
+
+
+async def _single(data: bytes | memoryview) -> AsyncIterator[bytes | memoryview]:
     yield data
 
 

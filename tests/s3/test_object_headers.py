@@ -90,8 +90,6 @@ def test_metadata_names_are_header_names(name: str) -> None:
         ({"x-amz-website-redirect-location": "/\r\n"}, InvalidArgument),
         ({"x-amz-acl": "public-read"}, None),
         ({"x-amz-acl": "everybody"}, InvalidArgument),
-        ({"x-amz-server-side-encryption": "AES256"}, NotImplemented),
-        ({"x-amz-server-side-encryption-customer-algorithm": "AES256"}, NotImplemented),
         ({"x-amz-write-offset-bytes": "0"}, NotImplemented),
     ],
 )

@@ -5,6 +5,9 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Ma
 from typing import Any, ParamSpec, TypeVar
 
 from objstore import clock
+from objstore.encryption.envelope import LOCAL, Envelopes
+from objstore.encryption.keyring import Keyring
+from objstore.iam.sealing import Sealer
 from objstore.meta import commands
 from objstore.meta.commands import CreateBucket, PutVersion, SetVersioning
 from objstore.meta.interface import Command
@@ -12,6 +15,7 @@ from objstore.meta.sqlite import Query
 from objstore.model import Attributes, BlobRef, Bucket, ObjectVersion, Versioning
 from objstore.s3.integrity import NO_INTEGRITY, Integrity
 from objstore.service.copy import Copies
+from objstore.service.encryption import EncryptionRules, Encryptions
 from objstore.service.multipart import Uploads
 from objstore.service.notifications import Notifications
 from objstore.service.objects import NewObject, Objects
@@ -178,7 +182,13 @@ class NeverMoves:
 class World:
     """Services over fakes, with one bucket."""
 
-    def __init__(self, versioning: Versioning = Versioning.NEVER, *, object_lock: bool = False) -> None:
+    def __init__(
+        self,
+        versioning: Versioning = Versioning.NEVER,
+        *,
+        object_lock: bool = False,
+        encrypts: bool = False,
+    ) -> None:
         self.facts = LocalFacts()
         self.store = DictStore()
         self.slots = Slots()
@@ -186,9 +196,13 @@ class World:
         self.writer = Writer(self.facts, self.store)
         self.reader = Reader(self.facts, self.store, self.reads)
         notifications = Notifications(self.facts, Subresources(self.facts, NeverMoves()), ())
-        self.objects = Objects(self.facts, self.writer, self.reader, notifications)
-        self.uploads = Uploads(self.facts, self.writer, notifications)
-        self.copies = Copies(self.facts, self.writer, self.reader, self.objects, notifications)
+        keyring = Keyring(self.facts, Sealer(bytes(32)), NeverMoves())
+        envelopes = Envelopes(keyring, {LOCAL: keyring}, LOCAL, "default")
+        subresources = Subresources(self.facts, NeverMoves())
+        encryptions = Encryptions(envelopes, subresources, EncryptionRules(encrypts_by_default=encrypts))
+        self.objects = Objects(self.facts, self.writer, self.reader, notifications, encryptions)
+        self.uploads = Uploads(self.facts, self.writer, notifications, encryptions)
+        self.copies = Copies(self.facts, self.writer, self.reader, self.objects, notifications, encryptions)
         self.bucket = self._make_bucket(versioning, object_lock)
 
     def _make_bucket(self, versioning: Versioning, object_lock: bool) -> Bucket:

@@ -12,7 +12,15 @@ def all_subclasses(kind: type[BaseException]) -> list[type[BaseException]]:
     return [each for child in kind.__subclasses__() for each in (child, *all_subclasses(child))]
 
 
-ADMINISTRATION = ("UserMissing", "UserExists", "UserNotEmpty", "KeyExists", "AccessKeyMissing")
+ADMINISTRATION = (
+    "UserMissing",
+    "UserExists",
+    "UserNotEmpty",
+    "KeyExists",
+    "AccessKeyMissing",
+    "MasterKeyExists",
+    "MasterKeyMissing",
+)
 """Refusals of commands that no S3 operation sends."""
 
 FAILURES = [

@@ -3,7 +3,7 @@
 from typing import Final
 
 from objstore.api.call import Call, Reply
-from objstore.api.handlers.objects import bucket_of, find
+from objstore.api.handlers.objects import bucket_of, find, reading_key, unlocked
 from objstore.model import ObjectVersion, Versioning
 from objstore.s3.documents.attributes import Checksum, GetObjectAttributesResponse, ObjectPart, ObjectParts
 from objstore.s3.documents.checksums import checksum_elements
@@ -19,7 +19,9 @@ async def get(call: Call) -> Reply:
     """GetObjectAttributes."""
     wanted = _wanted(call)
     bucket = bucket_of(call)
+    customer_key = reading_key(call)
     version = await find(call, bucket)
+    await unlocked(call, version, customer_key)
     checksum = version.attributes.checksum
     headers = {"last-modified": http_date(version.modified_ms)}
     if bucket.versioning is not Versioning.NEVER:

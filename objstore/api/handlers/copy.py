@@ -10,10 +10,14 @@ from objstore.api.handlers.acl import new_object_access
 from objstore.api.handlers.multipart import part_of_upload
 from objstore.api.handlers.objects import (
     bucket_of,
+    customer_key_of,
     lifecycle_of,
     new_lock,
     new_tags,
+    reading_key,
+    told_encryption,
     version_header,
+    wanted_encryption,
 )
 from objstore.iam.principals import is_account
 from objstore.model import ObjectVersion, Part, Versioning
@@ -22,6 +26,7 @@ from objstore.s3.checksums import algorithm_named
 from objstore.s3.conditions import COPY_SOURCE_PREFIX, parse_conditions, parse_write_conditions
 from objstore.s3.documents.checksums import checksum_elements
 from objstore.s3.documents.copying import CopyObjectResult, CopyPartResult
+from objstore.s3.encryption import SOURCE_CUSTOMER, encryption_headers
 from objstore.s3.errors import AccessDenied, InvalidArgument, NoSuchKey, NoSuchVersion
 from objstore.s3.expiry import expiration_header
 from objstore.s3.object_headers import parse_attributes
@@ -54,6 +59,7 @@ async def copy_object(call: Call) -> Reply:
             conditions=parse_write_conditions(headers),
             owner_id=access.owner_id,
             origin=call.origin,
+            encryption=wanted_encryption(call),
         ),
         replaces_metadata=_directive(call, "x-amz-metadata-directive", "Unknown metadata directive."),
         replaces_tags=replaces_tags,
@@ -70,6 +76,7 @@ async def copy_object(call: Call) -> Reply:
         return Reply(
             headers={
                 **_source_version_header(source, original),
+                **told_encryption(terms.new.encryption, version.attributes.encryption),
                 **version_header(bucket, version.version_id),
                 **expiration_header(rules, version),
             },
@@ -90,19 +97,23 @@ async def upload_part_copy(call: Call) -> Reply:
     bucket = bucket_of(call)
     upload, number = part_of_upload(call)
     source = await _source(call)
+    customer_key = reading_key(call)
 
     def reply(copied: tuple[Part, ObjectVersion]) -> Reply:
         part, original = copied
         checksum = part.checksum if upload.attributes.checksum is not None else None
         return Reply(
-            headers=_source_version_header(source, original),
+            headers={
+                **_source_version_header(source, original),
+                **encryption_headers(upload.attributes.encryption, customer_key),
+            },
             document=CopyPartResult(
                 last_modified=part.modified_ms, etag=part.etag, **checksum_elements(checksum)
             ),
         )
 
     range_header = call.headers.get("x-amz-copy-source-range")
-    copying = call.services.copies.copy_part(source, range_header, bucket, upload, number)
+    copying = call.services.copies.copy_part(source, range_header, bucket, upload, number, customer_key)
     return await keepalive.answer(call, _found(call, source, copying), reply)
 
 
@@ -116,7 +127,8 @@ async def _source(call: Call) -> Source:
     if expected_owner is not None and not is_account(expected_owner, bucket.owner_id):
         raise AccessDenied()
     conditions = parse_conditions(headers, clock.now_s(), COPY_SOURCE_PREFIX)
-    return Source(bucket, named.key, named.version_id, conditions)
+    customer_key = customer_key_of(call, SOURCE_CUSTOMER)
+    return Source(bucket, named.key, named.version_id, conditions, customer_key)
 
 
 async def _found(call: Call, source: Source, copying: Awaitable[T]) -> T:

@@ -13,7 +13,10 @@ from objstore.api.handlers.objects import (
     new_lock,
     new_tags,
     part_number,
+    reading_key,
+    told_encryption,
     version_header,
+    wanted_encryption,
 )
 from objstore.model import Checksum, ChecksumType, ObjectVersion, Upload
 from objstore.s3 import checksums
@@ -23,6 +26,7 @@ from objstore.s3.documents import multipart as documents
 from objstore.s3.documents.checksums import checksum_elements
 from objstore.s3.documents.listing import CommonPrefixes, url_encoded
 from objstore.s3.documents.owner import Initiator
+from objstore.s3.encryption import encryption_headers
 from objstore.s3.errors import InvalidArgument, InvalidRequest
 from objstore.s3.expiry import abort_headers, expiration_header
 from objstore.s3.integrity import checksum_in, parse_integrity
@@ -44,10 +48,14 @@ async def create(call: Call) -> Reply:
         tags=await new_tags(call),
         lock=await new_lock(call),
         owner_id=access.owner_id,
+        encryption=wanted_encryption(call),
     )
     rules = lifecycle_of(call)
     upload = await call.services.uploads.create(bucket_of(call), call.key, call.identity.user_id, new)
-    answer = abort_headers(rules, upload.key, upload.initiated_ms)
+    answer = {
+        **abort_headers(rules, upload.key, upload.initiated_ms),
+        **told_encryption(new.encryption, upload.attributes.encryption),
+    }
     if checksum is not None:
         answer["x-amz-checksum-algorithm"] = checksum.algorithm
         answer["x-amz-checksum-type"] = checksum.type.value
@@ -62,11 +70,18 @@ async def create(call: Call) -> Reply:
 async def upload_part(call: Call) -> Reply:
     """UploadPart."""
     upload, number = part_of_upload(call)
+    customer_key = reading_key(call)
     part, checksum = await call.services.uploads.put_part(
-        bucket_of(call), upload, number, call.body, parse_integrity(call.headers)
+        bucket_of(call), upload, number, call.body, parse_integrity(call.headers), customer_key
     )
     header = checksums.ALGORITHMS[checksum.algorithm].header
-    return Reply(headers={"etag": f'"{part.etag}"', header: checksum.value})
+    return Reply(
+        headers={
+            "etag": f'"{part.etag}"',
+            header: checksum.value,
+            **encryption_headers(upload.attributes.encryption, customer_key),
+        }
+    )
 
 
 async def complete(call: Call) -> Reply:
@@ -89,6 +104,7 @@ async def complete(call: Call) -> Reply:
         checksum = version.attributes.checksum
         return Reply(
             headers={
+                **encryption_headers(version.attributes.encryption),
                 **version_header(bucket, version.version_id),
                 **expiration_header(rules, version),
             },

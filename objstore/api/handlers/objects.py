@@ -6,7 +6,7 @@ from typing import Final
 from objstore import clock
 from objstore.api.call import Call, Reply
 from objstore.api.handlers.acl import new_object_access
-from objstore.model import Bucket, ObjectLock, ObjectVersion, Versioning
+from objstore.model import Bucket, Encryption, EncryptionMethod, ObjectLock, ObjectVersion, Versioning
 from objstore.s3.conditions import (
     Outcome,
     parse_conditions,
@@ -15,6 +15,15 @@ from objstore.s3.conditions import (
     unquoted,
 )
 from objstore.s3.documents.lifecycle import LifecycleConfiguration
+from objstore.s3.encryption import (
+    CUSTOMER,
+    CustomerKey,
+    Wanted,
+    check_not_asked,
+    encryption_headers,
+    parse_customer_key,
+    parse_wanted,
+)
 from objstore.s3.errors import InvalidArgument, InvalidRange, InvalidRequest, NoSuchVersion
 from objstore.s3.expiry import expiration_header
 from objstore.s3.integrity import parse_integrity
@@ -28,6 +37,7 @@ from objstore.s3.object_headers import (
 )
 from objstore.s3.ranges import Range, parse_range
 from objstore.s3.tokens import check_version_id
+from objstore.service.encryption import check_customer_key
 from objstore.service.objects import NewObject, with_default
 from objstore.service.restores import check_readable
 
@@ -56,6 +66,7 @@ async def put(call: Call) -> Reply:
         conditions=parse_write_conditions(headers),
         owner_id=access.owner_id,
         origin=call.origin,
+        encryption=wanted_encryption(call),
     )
     if new.lock is not None and not integrity.is_given:
         raise InvalidRequest(
@@ -68,6 +79,7 @@ async def put(call: Call) -> Reply:
         headers={
             "etag": f'"{version.etag}"',
             **checksum_headers(version.attributes.checksum),
+            **told_encryption(new.encryption, version.attributes.encryption),
             **version_header(bucket, version.version_id),
             **expiration_header(rules, version),
         }
@@ -76,7 +88,7 @@ async def put(call: Call) -> Reply:
 
 async def get(call: Call) -> Reply:
     """GetObject."""
-    version, reply, wanted = await _answer(call)
+    version, data_key, reply, wanted = await _answer(call)
     if reply.status == 304:
         return reply
     check_readable(version)
@@ -85,10 +97,10 @@ async def get(call: Call) -> Reply:
         reply.body = b""
         return reply
     objects = call.services.objects
-    reply.body = objects.read_now(version, offset, length)
+    reply.body = objects.read_now(version, offset, length, data_key)
     if reply.body is not None:
         return reply
-    stream = await objects.open(version, offset, length)
+    stream = await objects.open(version, offset, length, data_key)
     if length <= GATHERED_BYTES_MAX:
         reply.body = b"".join([piece async for piece in stream])
     else:
@@ -98,25 +110,32 @@ async def get(call: Call) -> Reply:
 
 async def head(call: Call) -> Reply:
     """HeadObject."""
-    version, reply, wanted = await _answer(call)
+    version, _, reply, wanted = await _answer(call)
     if reply.status != 304:
         reply.content_length = version.size if wanted is None else wanted.length
     return reply
 
 
-async def _answer(call: Call) -> tuple[ObjectVersion, Reply, Range | None]:
-    """The version a GET or HEAD is for, the reply without its body, and the bytes wanted (None: all).
+async def _answer(call: Call) -> tuple[ObjectVersion, bytes | None, Reply, Range | None]:
+    """The version a GET or HEAD is for, its data key, the reply without its body, and the bytes wanted
+    (None: all).
 
-    Order of judgement: version, conditions, part or range.
+    Order of judgement: version, encryption, conditions, part or range.
     """
     bucket, headers = bucket_of(call), call.headers
     overrides = parse_overrides(call.query, is_signed=not call.identity.is_anonymous) if call.query else None
+    customer_key = reading_key(call)
     version = await find(call, bucket)
+    data_key = None
+    if version.attributes.encryption is not None or customer_key is not None:
+        data_key = await unlocked(call, version, customer_key)
     outcome = parse_conditions(headers, clock.now_s()).evaluate(version.etag, version.modified_ms)
     answer = object_headers(version, shows_version_id=bucket.versioning is not Versioning.NEVER)
     if outcome is Outcome.NOT_MODIFIED:
         kept = {name: answer[name] for name in _NOT_MODIFIED_HEADERS if name in answer}
-        return version, Reply(304, kept), None
+        return version, None, Reply(304, kept), None
+    if version.attributes.encryption is not None:
+        answer.update(encryption_headers(version.attributes.encryption, customer_key))
     rules = lifecycle_of(call)
     if rules is not None:
         answer.update(expiration_header(rules, version))
@@ -135,9 +154,9 @@ async def _answer(call: Call) -> tuple[ObjectVersion, Reply, Range | None]:
     if overrides:
         answer.update(overrides)
     if wanted is None:
-        return version, Reply(200, answer), None
+        return version, data_key, Reply(200, answer), None
     answer["content-range"] = wanted.content_range(version.size)
-    return version, Reply(206, answer), wanted
+    return version, data_key, Reply(206, answer), wanted
 
 
 def _range(headers: Mapping[str, str], version: ObjectVersion) -> Range | None:
@@ -210,6 +229,55 @@ async def new_lock(call: Call) -> ObjectLock | None:
     if lock is not None and lock.legal_hold:
         await call.require("s3:PutObjectLegalHold", call.bucket_name, call.key)
     return lock
+
+
+def wanted_encryption(call: Call) -> Wanted | None:
+    """The encryption that an upload asks for. Raises InvalidArgument, InvalidRequest (a key in the clear)."""
+    wanted = parse_wanted(call.headers)
+    if isinstance(wanted, CustomerKey):
+        call.services.encryptions.check_transport(is_secure=call.is_secure)
+    return wanted
+
+
+def told_encryption(wanted: Wanted | None, made: Encryption | None) -> dict[str, str]:
+    """What an upload is answered of the encryption that its object got."""
+    if made is None:
+        return {}
+    customer_key = wanted if isinstance(wanted, CustomerKey) else None
+    return encryption_headers(made, customer_key, shows_context=True)
+
+
+def customer_key_of(call: Call, prefix: str = CUSTOMER) -> CustomerKey | None:
+    """The key that came along for what is read, or for a part. Raises as `wanted_encryption` does."""
+    customer_key = parse_customer_key(call.headers, prefix)
+    if customer_key is not None:
+        call.services.encryptions.check_transport(is_secure=call.is_secure)
+    return customer_key
+
+
+def reading_key(call: Call) -> CustomerKey | None:
+    """The key that came along for a read, which can ask for no encryption."""
+    check_not_asked(call.headers)
+    return customer_key_of(call)
+
+
+async def unlocked(call: Call, version: ObjectVersion, customer_key: CustomerKey | None) -> bytes | None:
+    """The data key of what is read. What a KMS key encrypts, nobody reads who has not signed, as on AWS.
+
+    Raises InvalidRequest, InvalidArgument, AccessDenied, KmsError.
+    """
+    encryption = version.attributes.encryption
+    if encryption is not None and encryption.method is EncryptionMethod.KMS and call.identity.is_anonymous:
+        raise InvalidArgument(
+            "Requests specifying Server Side Encryption with AWS KMS managed keys require AWS Signature"
+            " Version 4.",
+            ArgumentName="Authorization",
+            ArgumentValue="null",
+        )
+    if call.method == "HEAD" and encryption is not None and encryption.method is EncryptionMethod.KMS:
+        check_customer_key(encryption, customer_key)
+        return None  # nothing is decrypted, so that the KMS need not be asked
+    return await call.services.objects.unlock(version, customer_key)
 
 
 def bucket_of(call: Call) -> Bucket:

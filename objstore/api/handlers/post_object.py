@@ -8,7 +8,13 @@ from objstore import clock
 from objstore.api.call import Call, Reply
 from objstore.api.forms import FIELDS_BYTES_MAX, Form, read_form
 from objstore.api.handlers.acl import new_object_access
-from objstore.api.handlers.objects import bucket_of, lifecycle_of, version_header
+from objstore.api.handlers.objects import (
+    bucket_of,
+    lifecycle_of,
+    told_encryption,
+    version_header,
+    wanted_encryption,
+)
 from objstore.model import ObjectVersion
 from objstore.s3 import xml
 from objstore.s3.documents.posting import PostResponse
@@ -52,12 +58,17 @@ async def upload(call: Call) -> Reply:
         integrity=parse_integrity(fields),
         owner_id=access.owner_id,
         origin=call.origin,
+        encryption=wanted_encryption(call),
     )
     if policy is not None:
         form.file.check_so_far, form.file.check_all = policy.check_size_so_far, policy.check_size
     rules = lifecycle_of(call)
     version = await call.services.objects.put(bucket, key, form.file, new)
-    return _reply(call, fields, version, expiration_header(rules, version))
+    about = {
+        **told_encryption(new.encryption, version.attributes.encryption),
+        **expiration_header(rules, version),
+    }
+    return _reply(call, fields, version, about)
 
 
 def _expanded(form: Form) -> dict[str, str]:
@@ -108,7 +119,7 @@ def _tags(fields: dict[str, str]) -> dict[str, str]:
     return tags
 
 
-def _reply(call: Call, fields: dict[str, str], version: ObjectVersion, expiration: dict[str, str]) -> Reply:
+def _reply(call: Call, fields: dict[str, str], version: ObjectVersion, about: dict[str, str]) -> Reply:
     path = f"/{quote(version.key)}" if not call.path_style else f"/{call.bucket_name}/{quote(version.key)}"
     location = f"{'https' if call.is_secure else 'http'}://{call.host}{path}"
     headers = {
@@ -116,7 +127,7 @@ def _reply(call: Call, fields: dict[str, str], version: ObjectVersion, expiratio
         "location": location,
         **checksum_headers(version.attributes.checksum),
         **version_header(bucket_of(call), version.version_id),
-        **expiration,
+        **about,
     }
     redirect = fields.get("success_action_redirect", fields.get("redirect", ""))
     if (target := _redirect_target(redirect, call.bucket_name, version)) is not None:

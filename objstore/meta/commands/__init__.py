@@ -24,6 +24,12 @@ from objstore.meta.commands.buckets import (
 )
 from objstore.meta.commands.codec import Codec
 from objstore.meta.commands.conditions import WriteConditions, etag_matches
+from objstore.meta.commands.encryption import (
+    AddMasterKey,
+    ReplaceEncryption,
+    ReplaceUploadEncryption,
+    SetMasterKeyEnabled,
+)
 from objstore.meta.commands.events import Announced, ForgetEvents, Notice, SetNotification
 from objstore.meta.commands.lifecycle import ExpireUpload, ExpireVersion
 from objstore.meta.commands.locks import AdvanceLockClock, ReplaceAttributes, with_default
@@ -50,7 +56,7 @@ from objstore.meta.commands.users import (
     SetUserEnabled,
 )
 from objstore.meta.interface import Command
-from objstore.model import AccessKey, Bucket, ObjectVersion, Part, Upload, User
+from objstore.model import AccessKey, Bucket, MasterKey, ObjectVersion, Part, Upload, User
 
 COMMANDS: Final[tuple[type[Command[Any]], ...]] = (
     PutVersion,
@@ -95,8 +101,12 @@ COMMANDS: Final[tuple[type[Command[Any]], ...]] = (
     RestoreVersion,
     FinishRestore,
     EndRestore,
+    AddMasterKey,
+    SetMasterKeyEnabled,
+    ReplaceEncryption,
+    ReplaceUploadEncryption,
 )
-RESULTS: Final = (ObjectVersion, Deleted, Part, Upload, Bucket, User, AccessKey)
+RESULTS: Final = (ObjectVersion, Deleted, Part, Upload, Bucket, User, AccessKey, MasterKey)
 """What commands answer with, besides None and plain values."""
 
 _commands: Final = Codec(COMMANDS)
@@ -130,6 +140,7 @@ __all__ = [
     "AbandonTierBlobs",
     "AbandonTransition",
     "AbortUpload",
+    "AddMasterKey",
     "AdvanceLockClock",
     "Announced",
     "BeginTransition",
@@ -161,10 +172,13 @@ __all__ = [
     "RemoveAccessKey",
     "RemoveUser",
     "ReplaceAttributes",
+    "ReplaceEncryption",
+    "ReplaceUploadEncryption",
     "RestoreVersion",
     "SetAccessKeyEnabled",
     "SetAccountPublicAccessBlock",
     "SetExtraAttribute",
+    "SetMasterKeyEnabled",
     "SetNotification",
     "SetState",
     "SetSubresource",

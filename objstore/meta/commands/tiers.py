@@ -43,8 +43,8 @@ _INTENT_TO_GARBAGE: Final = (
 )
 _DROP: Final = "INSERT INTO dropped_uploads (upload_id, since_ms) VALUES (?, ?)"
 _ADD_PART: Final = (
-    "INSERT INTO parts (upload_id, part_number, size, etag, modified_ms, checksum, blob_id) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO parts (upload_id, part_number, size, etag, modified_ms, checksum, blob_id, salt) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _COPY_MANIFEST: Final = (
     "INSERT INTO manifests (upload_id, bucket_id, key, version_id, digest, layout, refs) "
@@ -183,6 +183,7 @@ class StagePart:
                 part.modified_ms,
                 pack_checksum(part.checksum),
                 None if part.blob is None else part.blob.id,
+                part.salt,
             ),
         )
 

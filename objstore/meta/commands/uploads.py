@@ -98,10 +98,10 @@ class PutPart:
         if part.blob is not None:
             acquire(db, part.blob, shares=self.shares_blob)
         db.execute(
-            "INSERT INTO parts (upload_id, part_number, size, etag, modified_ms, checksum, blob_id) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (upload_id, part_number) DO UPDATE SET "
+            "INSERT INTO parts (upload_id, part_number, size, etag, modified_ms, checksum, blob_id, salt) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (upload_id, part_number) DO UPDATE SET "
             "size = excluded.size, etag = excluded.etag, modified_ms = excluded.modified_ms, "
-            "checksum = excluded.checksum, blob_id = excluded.blob_id",
+            "checksum = excluded.checksum, blob_id = excluded.blob_id, salt = excluded.salt",
             (
                 self.upload_id,
                 part.part_number,
@@ -110,6 +110,7 @@ class PutPart:
                 modified_ms,
                 pack_checksum(part.checksum),
                 None if part.blob is None else part.blob.id,
+                part.salt,
             ),
         )
         if before is not None and before[1] is not None:

@@ -1,8 +1,13 @@
 """How a bucket's new objects are encrypted at rest."""
 
-from typing import Literal
+from dataclasses import replace
+from typing import Final, Literal
 
+from objstore.model import Bucket
+from objstore.s3.errors import InvalidArgument, MalformedXML
 from objstore.s3.xml import document, element
+
+_OFFERED: Final = ("AES256", "aws:kms")
 
 
 @document
@@ -28,3 +33,44 @@ class ServerSideEncryptionRule:
 @document
 class ServerSideEncryptionConfiguration:
     rules: tuple[ServerSideEncryptionRule, ...] = element("Rule")
+
+
+def check(wanted: ServerSideEncryptionConfiguration, bucket: Bucket) -> None:
+    """Raise MalformedXML unless there is one rule that says something; InvalidArgument, NotImplemented."""
+    if len(wanted.rules) != 1:
+        raise MalformedXML
+    rule = wanted.rules[0]
+    applied = rule.apply_server_side_encryption_by_default
+    if rule.blocked_encryption_types is not None:
+        types = rule.blocked_encryption_types.encryption_types
+        if not types or ("NONE" in types and len(types) > 1):
+            raise MalformedXML
+    if applied is None:
+        if rule.bucket_key_enabled is None and rule.blocked_encryption_types is None:
+            raise MalformedXML
+        return
+    if applied.sse_algorithm not in _OFFERED:
+        raise NotImplementedError
+    if applied.kms_master_key_id is not None and applied.sse_algorithm != "aws:kms":
+        raise InvalidArgument(
+            "a KMSMasterKeyID is not applicable if the default sse algorithm is not aws:kms",
+            ArgumentName="ApplyServerSideEncryptionByDefault",
+        )
+
+
+def completed(
+    wanted: ServerSideEncryptionConfiguration, default: ServerSideEncryptionByDefault | None
+) -> ServerSideEncryptionConfiguration:
+    """The document as it is kept: whether there is a bucket key is always said, and a rule that names no
+    algorithm has `default`."""
+    return ServerSideEncryptionConfiguration(
+        rules=tuple(
+            replace(
+                rule,
+                apply_server_side_encryption_by_default=rule.apply_server_side_encryption_by_default
+                or default,
+                bucket_key_enabled=bool(rule.bucket_key_enabled),
+            )
+            for rule in wanted.rules
+        )
+    )

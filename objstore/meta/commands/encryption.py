@@ -1,0 +1,138 @@
+"""Keys that seal data keys, and sealing a version's data key anew."""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from objstore.meta import queries
+from objstore.meta.commands.locks import check_removable
+from objstore.meta.interface import (
+    BucketMissing,
+    Conflict,
+    Database,
+    IsDeleteMarker,
+    KeyMissing,
+    MasterKeyExists,
+    MasterKeyMissing,
+    VersionMissing,
+)
+from objstore.meta.rows import pack_attributes, pack_lock
+from objstore.model import Encryption, MasterKey, ObjectVersion
+
+
+@dataclass(frozen=True, slots=True)
+class AddMasterKey:
+    """Add a version of a master key: the first makes the key, each further one is the newest from then on.
+
+    Returns it. Raises MasterKeyExists unless `version` is the next one; then the caller looks again.
+    """
+
+    name: str
+    version: int
+    secret_sealed: bytes
+    advances_epoch: ClassVar[bool] = True
+
+    def apply(self, db: Database, now_ms: int) -> MasterKey:
+        there = queries.master_key(db, self.name)
+        if self.version != len(there) + 1:
+            raise MasterKeyExists(name=self.name)
+        is_enabled = there[-1].is_enabled if there else True
+        db.execute(
+            "INSERT INTO master_keys (name, version, secret_sealed, created_ms, is_enabled) "
+            "VALUES (?, ?, ?, ?, ?)",
+            (self.name, self.version, self.secret_sealed, now_ms, int(is_enabled)),
+        )
+        return MasterKey(self.name, self.version, self.secret_sealed, now_ms, is_enabled)
+
+
+@dataclass(frozen=True, slots=True)
+class SetMasterKeyEnabled:
+    """Let a master key be used, or not: all its versions. Raises MasterKeyMissing."""
+
+    name: str
+    is_enabled: bool
+    advances_epoch: ClassVar[bool] = True
+
+    def apply(self, db: Database, now_ms: int) -> None:
+        change = (int(self.is_enabled), self.name)
+        if db.execute("UPDATE master_keys SET is_enabled = ? WHERE name = ?", change) == 0:
+            raise MasterKeyMissing(name=self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaceEncryption:
+    """Say anew how a version's data key is sealed; its bytes, sequence and time stay as they are.
+
+    `replaces` is the sealed key that the caller opened: raises Conflict when it is another by now. With
+    `heeds_lock`, raises Locked while object lock protects the version. Without version id: the current
+    one. Returns the version. Raises BucketMissing, KeyMissing or VersionMissing, IsDeleteMarker.
+    """
+
+    bucket_id: int
+    key: str
+    version_id: str | None
+    replaces: bytes
+    encryption: Encryption
+    heeds_lock: bool = False
+    advances_epoch: ClassVar[bool] = False
+
+    def apply(self, db: Database, now_ms: int) -> ObjectVersion:
+        version = self._find(db)
+        before = version.attributes.encryption
+        if before is None or before.wrapped_key != self.replaces:
+            raise Conflict(f"the data key of {version.version_id} was sealed anew meanwhile")
+        lock = pack_lock(version.lock)
+        if self.heeds_lock and lock is not None:
+            check_removable(
+                db, now_ms, lock, bypass_governance=False, key=self.key, version_id=version.version_id
+            )
+        attributes = replace(version.attributes, encryption=self.encryption)
+        for table in ("objects", "history"):
+            db.execute(
+                f"UPDATE {table} SET attributes = ? WHERE bucket_id = ? AND key = ? AND version_id = ?",
+                (pack_attributes(attributes), self.bucket_id, self.key.encode(), version.version_id),
+            )
+        return replace(version, attributes=attributes)
+
+    def _find(self, db: Database) -> ObjectVersion:
+        if db.one("SELECT 1 FROM buckets WHERE id = ?", (self.bucket_id,)) is None:
+            raise BucketMissing()
+        if self.version_id is None:
+            version = queries.current(db, self.bucket_id, self.key)
+            if version is None:
+                raise KeyMissing(key=self.key)
+            return version
+        version = queries.version(db, self.bucket_id, self.key, self.version_id)
+        if version is None:
+            raise VersionMissing(key=self.key, version_id=self.version_id)
+        if version.is_delete_marker:
+            raise IsDeleteMarker(key=self.key, version_id=self.version_id)
+        return version
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaceUploadEncryption:
+    """The same for a multipart upload under way; one that is gone by now is no error."""
+
+    bucket_id: int
+    key: str
+    upload_id: str
+    replaces: bytes
+    encryption: Encryption
+    advances_epoch: ClassVar[bool] = False
+
+    def apply(self, db: Database, now_ms: int) -> None:
+        upload = queries.upload(db, self.bucket_id, self.key, self.upload_id)
+        if upload is None:
+            return
+        before = upload.attributes.encryption
+        if before is None or before.wrapped_key != self.replaces:
+            raise Conflict(f"the data key of upload {self.upload_id} was sealed anew meanwhile")
+        db.execute(
+            "UPDATE uploads SET attributes = ? WHERE bucket_id = ? AND key = ? AND upload_id = ?",
+            (
+                pack_attributes(replace(upload.attributes, encryption=self.encryption)),
+                self.bucket_id,
+                self.key.encode(),
+                self.upload_id,
+            ),
+        )
