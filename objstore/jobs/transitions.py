@@ -16,6 +16,7 @@ tiers changed, at the start, and again, after growing pauses, while a tier keeps
 import asyncio
 import logging
 from collections import Counter
+from dataclasses import replace
 from typing import Final
 
 from objstore import clock, metrics

@@ -14,8 +14,10 @@ from objstore.meta import queries
 from objstore.meta.interface import Unavailable
 from objstore.service import build_services
 from objstore.service.buckets import BucketRules
+from objstore.service.encryption import EncryptionRules
 from objstore.storage.interface import DriveState
 from tests.jobs.fakes import QUICK, FakeStore, LocalMetadata, shared_state
+from tests.support.keys import envelopes_over
 
 
 class Counting:
@@ -155,7 +157,15 @@ def test_all_jobs_together_delete_repair_and_heal(tmp_path: Path) -> None:
     async def main() -> None:
         scene, store, stop = LocalMetadata(), FakeStore(), asyncio.Event()
         shared = shared_state(tmp_path / "state")
-        services = build_services(scene.metadata, store, shared, 0, BucketRules(("us-east-1",)))
+        services = build_services(
+            scene.metadata,
+            store,
+            shared,
+            0,
+            BucketRules(("us-east-1",)),
+            envelopes_over(scene.metadata),
+            EncryptionRules(),
+        )
         running = asyncio.create_task(run_jobs(scene.metadata, store, shared, services, settings, stop))
         await asyncio.sleep(0.05)
         refs = [store.blob() for _ in range(10)]

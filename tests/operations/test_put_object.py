@@ -2,15 +2,10 @@
 
 import base64
 import hashlib
-import io
-import zlib
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
-from objstore.s3 import checksums
 from tests.operations.requests import refused, send
 
 MIB = 1024 * 1024

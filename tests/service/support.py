@@ -5,9 +5,6 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Ma
 from typing import Any, ParamSpec, TypeVar
 
 from objstore import clock
-from objstore.encryption.envelope import LOCAL, Envelopes
-from objstore.encryption.keyring import Keyring
-from objstore.iam.sealing import Sealer
 from objstore.meta import commands
 from objstore.meta.commands import CreateBucket, PutVersion, SetVersioning
 from objstore.meta.interface import Command
@@ -24,6 +21,7 @@ from objstore.service.subresources import Subresources
 from objstore.service.writer import Writer
 from objstore.storage.interface import BlobMissing, Exposure, Observe, StoreStatus, Verification
 from tests.meta.support.sqlite_database import SqliteDatabase
+from tests.support.keys import NeverMoves, envelopes_over
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -173,12 +171,6 @@ class FakeBody:
         return data
 
 
-class NeverMoves:
-    """An epoch of configuration in which nothing changes."""
-
-    epoch = 0
-
-
 class World:
     """Services over fakes, with one bucket."""
 
@@ -196,10 +188,10 @@ class World:
         self.writer = Writer(self.facts, self.store)
         self.reader = Reader(self.facts, self.store, self.reads)
         notifications = Notifications(self.facts, Subresources(self.facts, NeverMoves()), ())
-        keyring = Keyring(self.facts, Sealer(bytes(32)), NeverMoves())
-        envelopes = Envelopes(keyring, {LOCAL: keyring}, LOCAL, "default")
         subresources = Subresources(self.facts, NeverMoves())
-        encryptions = Encryptions(envelopes, subresources, EncryptionRules(encrypts_by_default=encrypts))
+        encryptions = Encryptions(
+            envelopes_over(self.facts), subresources, EncryptionRules(encrypts_by_default=encrypts)
+        )
         self.objects = Objects(self.facts, self.writer, self.reader, notifications, encryptions)
         self.uploads = Uploads(self.facts, self.writer, notifications, encryptions)
         self.copies = Copies(self.facts, self.writer, self.reader, self.objects, notifications, encryptions)
