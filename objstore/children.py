@@ -155,6 +155,7 @@ def _services(
         ),
         targets=[webhook.partition("=")[0] for webhook in config.webhooks],
         lifecycle_day_s=config.lifecycle_debug_day_s,
+        remotes={remote.name: remote.users for remote in config.remotes},
     )
 
 

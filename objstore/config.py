@@ -173,6 +173,8 @@ class Remote(BaseModel):
     region: Annotated[str, AfterValidator(_region)] = "us-east-1"
     access_key: str = Field(min_length=1)
     secret_key: SecretStr = Field(min_length=1)
+    users: tuple[str, ...] = ()
+    """Who may have buckets replicated there, besides root; "*" is everyone."""
 
 
 def _remotes(value: object) -> object:
@@ -386,8 +388,8 @@ class Config(BaseSettings):
     )
     remotes: Remotes = _setting(
         (),
-        "Other S3 servers that objects may be sent to, each with name, url, region, access_key and "
-        "secret_key; never on the command line.",
+        "Other S3 servers that objects may be sent to, each with name, url, region, access_key, "
+        "secret_key and perhaps users; never on the command line.",
     )
     tiers: Tiers = _setting(
         (),

@@ -171,6 +171,14 @@ class ObjectVersion:
 
 
 @dataclass(frozen=True, slots=True)
+class Replica:
+    """What a version that is replicated to here is called, and when it was made, where it comes from."""
+
+    version_id: str
+    modified_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Upload:
     """A multipart upload under way. `attributes.checksum` names algorithm and type, with an empty value."""
 

@@ -8,7 +8,7 @@ from typing import Protocol
 from objstore import clock
 from objstore.model import ANONYMOUS, Identity
 from objstore.s3 import sigv2, sigv4
-from objstore.s3.errors import InvalidAccessKeyId, InvalidToken, SignatureDoesNotMatch
+from objstore.s3.errors import AccessDenied, InvalidAccessKeyId, InvalidToken, SignatureDoesNotMatch
 from objstore.s3.sigv4 import Claim, SignedRequest
 
 
@@ -50,6 +50,8 @@ def authenticate(
         older = sigv2.parse(request, bucket, is_path_style=is_path_style)
         if older is not None:
             sigv2.check(older, clock.now_s())
+            if any(name.lower().startswith("x-objstore-") for name, _ in request.headers):
+                raise AccessDenied  # these it does not sign
             return Proof(_prove_v2(older.access_key, credentials, lambda secret: sigv2.verify(older, secret)))
     claim = sigv4.parse_claim(request)
     if claim is None:

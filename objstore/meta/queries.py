@@ -42,6 +42,7 @@ __all__ = [
     "ObjectPage",
     "PartPage",
     "Repair",
+    "Replication",
     "UploadPage",
     "VersionPage",
     "access_key",
@@ -62,6 +63,7 @@ __all__ = [
     "events_waiting",
     "garbage_after",
     "garbage_before",
+    "keys_after",
     "keys_of",
     "list_objects",
     "list_parts",
@@ -72,7 +74,11 @@ __all__ = [
     "master_keys",
     "parts_between",
     "repairs_due",
+    "replication_targets",
+    "replications_due",
+    "replications_waiting",
     "state",
+    "states_between",
     "subresource",
     "subresources",
     "subresources_of_kind",
@@ -400,6 +406,86 @@ def events_waiting(db: Database) -> int:
     row = db.one("SELECT COUNT(*) FROM outbox")
     return 0 if row is None else int(row[0])
 
+
+# Replication
+
+
+@dataclass(frozen=True, slots=True)
+class Replication:
+    """Something that a target is to be sent: a version, a delete marker, or what changed of a version."""
+
+    sequence: int
+    target: str
+    bucket_id: int
+    key: str
+    version_id: str
+    kind: str
+    size: int
+    queued_ms: int
+    attempts: int
+
+
+_REPLICATIONS_DUE = (
+    "SELECT sequence, target, bucket_id, key, version_id, kind, size, queued_ms, attempts FROM replications "
+    "WHERE target = ? AND due_ms <= ? ORDER BY due_ms, sequence LIMIT ?"
+)
+
+
+def replication_targets(db: Database) -> list[str]:
+    """The targets that something waits for: an index seek each."""
+    found: list[str] = []
+    while row := db.one(
+        "SELECT target FROM replications WHERE target > ? ORDER BY target LIMIT 1",
+        (found[-1] if found else "",),
+    ):
+        found.append(row[0])
+    return found
+
+
+def replications_due(db: Database, target: str, ms: int, limit: int = 100) -> list[Replication]:
+    """What may be sent at `ms`, longest due first; never two of one key."""
+    rows = db.rows(_REPLICATIONS_DUE, (target, ms, limit))
+    return [
+        Replication(sequence, arn, bucket_id, key.decode(), *rest)
+        for sequence, arn, bucket_id, key, *rest in rows
+    ]
+
+
+def replications_waiting(db: Database) -> tuple[int, int, int | None]:
+    """How many wait, their bytes, and when the oldest was queued: a scan of them all."""
+    row = db.one("SELECT COUNT(*), COALESCE(SUM(size), 0), MIN(queued_ms) FROM replications")
+    return (0, 0, None) if row is None else (row[0], row[1], row[2])
+
+
+def states_between(db: Database, after: str, before: str, limit: int = 100) -> list[tuple[str, bytes]]:
+    """Small values of the deployment (SetState) by name, of those strictly between two names."""
+    rows = db.rows(
+        "SELECT name, value FROM state WHERE name > ? AND name < ? ORDER BY name LIMIT ?",
+        (after, before, limit),
+    )
+    return [(name, value) for name, value in rows]
+
+
+def keys_after(db: Database, bucket_id: int, after: str, prefix: str, limit: int) -> list[str]:
+    """Up to `limit` keys that have any version or delete marker and come after `after`, in order."""
+    found: list[str] = []
+    last, begin = after.encode(), prefix.encode()
+    while len(found) < limit:
+        row = db.one(_NEXT_KEY, (bucket_id, last, begin, bucket_id, last, begin))
+        if row is None or row[0] is None or not row[0].startswith(begin):
+            break
+        last = row[0]
+        found.append(last.decode())
+    return found
+
+
+_NEXT_KEY = (
+    "SELECT MIN(key) FROM ("
+    "SELECT * FROM (SELECT key FROM objects WHERE bucket_id = ? AND key > ? AND key >= ? "
+    "ORDER BY key LIMIT 1) AS present UNION ALL "
+    "SELECT * FROM (SELECT key FROM history WHERE bucket_id = ? AND key > ? AND key >= ? "
+    "ORDER BY key LIMIT 1) AS past) AS following"
+)
 
 # Users, keys, state
 

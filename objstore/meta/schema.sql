@@ -192,6 +192,23 @@ CREATE TABLE outbox (
 ) WITHOUT ROWID;
 CREATE INDEX outbox_by_target ON outbox (target, sequence);
 
+-- Versions, delete markers and changes of versions that are still to be replicated, written with the change.
+-- Of the rows for one target and key only the oldest has a due time that ever comes: it goes first.
+CREATE TABLE replications (
+    sequence BIGINT NOT NULL PRIMARY KEY,
+    target TEXT NOT NULL,
+    bucket_id BIGINT NOT NULL,
+    key BLOB NOT NULL,
+    version_id TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    size BIGINT NOT NULL,
+    queued_ms BIGINT NOT NULL,
+    due_ms BIGINT NOT NULL,
+    attempts INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX replications_by_key ON replications (target, bucket_id, key, sequence);
+CREATE INDEX replications_by_due ON replications (target, due_ms, sequence);
+
 CREATE TABLE users (
     id TEXT NOT NULL PRIMARY KEY,
     name TEXT NOT NULL,

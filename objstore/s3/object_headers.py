@@ -16,7 +16,7 @@ from typing import Final
 from urllib.parse import parse_qsl
 
 from objstore.model import RESTORE, Attributes, Checksum, ObjectLock, ObjectVersion
-from objstore.s3 import errors
+from objstore.s3 import errors, replication
 from objstore.s3.errors import (
     InvalidArgument,
     InvalidRedirectLocation,
@@ -329,6 +329,8 @@ def object_headers(version: ObjectVersion, *, shows_version_id: bool) -> dict[st
         headers["x-amz-tagging-count"] = str(len(version.tags))
     if version.lock is not None:
         headers.update(lock_headers(version.lock))
+    if replication.EXTRA in attributes.extra:
+        headers[replication.HEADER] = replication.status_of(attributes) or ""
     return headers
 
 

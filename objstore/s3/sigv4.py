@@ -9,9 +9,9 @@ Pure: no clock, no socket, no look-up. The caller goes through it in this order:
 Invariants kept here:
 - The path and query that are verified are the ones sent, never a decoded and re-joined form. They are
   canonicalised octet by octet, so that two targets with one canonical form name one resource.
-- Every `x-amz-*` header must be among the signed headers, by header and by query alike: an unsigned one
-  would let the holder of a presigned URL turn an upload into a copy of any object. The one exception is
-  x-amz-content-sha256, which every canonical request ends with and which is thereby signed.
+- Every `x-amz-*` and `x-objstore-*` header must be among the signed headers, by header and by query alike:
+  an unsigned one would let the holder of a presigned URL turn an upload into a copy of any object. The one
+  exception is x-amz-content-sha256, which every canonical request ends with and which is thereby signed.
 - Signatures are compared in constant time. For an unknown access key the caller verifies with DUMMY_KEY
   and then raises InvalidAccessKeyId, so that both answers take the same time.
 
@@ -57,6 +57,8 @@ STREAMING: Final = frozenset({STREAMING_SIGNED, STREAMING_SIGNED_TRAILER, STREAM
 EMPTY_SHA256: Final = hashlib.sha256(b"").hexdigest()
 DUMMY_KEY: Final = hashlib.sha256(b"no such access key").digest()
 
+MUST_BE_SIGNED: Final = ("x-amz-", "x-objstore-")
+"""What the names of headers begin with that decide what a request does."""
 _CONTENT_SHA256: Final = "x-amz-content-sha256"
 _ONCE: Final = frozenset(
     {
@@ -596,7 +598,7 @@ def _check_signed_headers(claim: Claim) -> None:
     unsigned = [
         name
         for name in claim.headers
-        if name.startswith("x-amz-") and name not in claim.signed_headers and name != _CONTENT_SHA256
+        if name.startswith(MUST_BE_SIGNED) and name not in claim.signed_headers and name != _CONTENT_SHA256
     ]
     if "host" not in claim.signed_headers:
         unsigned.append("host")

@@ -1,6 +1,6 @@
 """What S3 operations mean: no HTTP, no XML, no SQL."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from objstore.encryption.envelope import Envelopes
@@ -16,6 +16,7 @@ from objstore.service.multipart import Uploads
 from objstore.service.notifications import Notifications
 from objstore.service.objects import Objects
 from objstore.service.reader import Reader, ReadsUnderWay
+from objstore.service.replication import Replications
 from objstore.service.restores import Restores
 from objstore.service.subresources import Subresources
 from objstore.service.writer import Writer
@@ -38,6 +39,7 @@ class Services:
     notifications: Notifications
     restores: Restores
     encryptions: Encryptions
+    replications: Replications
     _writer: Writer
 
     async def drain(self) -> None:
@@ -55,20 +57,23 @@ def build_services(
     encryption: EncryptionRules,
     targets: Collection[str] = (),
     lifecycle_day_s: float = 0.0,
+    remotes: Mapping[str, Collection[str]] | None = None,
 ) -> Services:
     """The services of one worker (0-based number `worker`) over its metadata, blob store and keys.
 
-    `targets` are the names of those that events can go to. `lifecycle_day_s`: how long a day of restored
-    copies is; 0: a day.
+    `targets` are the names of those that events can go to; `remotes` those of other servers that buckets
+    can be replicated to, and by whom. `lifecycle_day_s`: how long a day of restored copies is; 0: a day.
     """
     writer = Writer(facts, store)
     reader = Reader(facts, store, ReadsUnderWay(shared, worker))
     subresources = Subresources(facts, shared)
-    notifications = Notifications(facts, subresources, targets)
+    buckets = Buckets(facts, shared, rules)
+    replications = Replications(facts, subresources, buckets, remotes or {})
+    notifications = Notifications(facts, subresources, targets, replications)
     encryptions = Encryptions(envelopes, subresources, encryption)
     objects = Objects(facts, writer, reader, notifications, encryptions)
     return Services(
-        buckets=Buckets(facts, shared, rules),
+        buckets=buckets,
         listings=Listings(facts),
         objects=objects,
         deletions=Deletions(objects),
@@ -79,5 +84,6 @@ def build_services(
         notifications=notifications,
         restores=Restores(facts, notifications, Calendar.of(lifecycle_day_s)),
         encryptions=encryptions,
+        replications=replications,
         _writer=writer,
     )

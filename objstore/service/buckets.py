@@ -121,14 +121,14 @@ class Buckets:
         await self._facts.write(DeleteBucket(bucket.name))
 
     async def set_versioning(self, bucket: Bucket, state: Versioning) -> None:
-        """Enable or suspend versioning. Raises InvalidBucketState where objects can be locked; Refusal,
-        MetadataError."""
+        """Enable or suspend versioning. Raises InvalidBucketState where objects can be locked or are
+        replicated; Refusal, MetadataError."""
         try:
             await self._facts.write(SetVersioning(bucket.id, state))
         except BucketStateInvalid as exc:
+            kind = "A replication" if exc.detail.get("because") == "replication" else "An Object Lock"
             raise InvalidBucketState(
-                "An Object Lock configuration is present on this bucket, so the versioning state cannot be "
-                "changed."
+                f"{kind} configuration is present on this bucket, so the versioning state cannot be changed."
             ) from exc
 
     def _region(self, location: str | None) -> str:

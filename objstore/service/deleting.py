@@ -7,7 +7,7 @@ from typing import Final
 
 from objstore.events.records import Origin
 from objstore.meta.commands import Deleted
-from objstore.model import Bucket
+from objstore.model import Bucket, Replica
 from objstore.s3 import names, tokens
 from objstore.s3.errors import S3Error
 from objstore.service.failures import translate
@@ -45,6 +45,7 @@ class Deletions:
         owner_id: str,
         bypass_governance: bool = False,
         origin: Origin | None = None,
+        replica: Replica | None = None,
     ) -> Deleted:
         """Delete a key (in a versioned bucket: put a delete marker on it), or one version for good.
 
@@ -62,6 +63,7 @@ class Deletions:
             conditions=deletion.conditions,
             bypass_governance=bypass_governance,
             origin=origin,
+            replica=replica,
         )
 
     async def delete_many(

@@ -68,6 +68,7 @@ class Locks:
         *,
         bypass_governance: bool,
         origin: Origin | None = None,
+        is_replicated: bool = False,
     ) -> ObjectVersion:
         """Give a version this retention; its legal hold stays.
 
@@ -78,24 +79,34 @@ class Locks:
         command = ReplaceAttributes(
             bucket.id, key, version_id, lock=retention, bypass_governance=bypass_governance
         )
-        return await self._replace(bucket, command, origin)
+        return await self._replace(bucket, command, origin, is_replicated)
 
-    async def hold(self, bucket: Bucket, key: str, version_id: str | None, *, is_held: bool) -> ObjectVersion:
+    async def hold(
+        self,
+        bucket: Bucket,
+        key: str,
+        version_id: str | None,
+        *,
+        is_held: bool,
+        is_replicated: bool = False,
+    ) -> ObjectVersion:
         """Put a legal hold on a version, or take it away; its retention stays.
 
         Raises InvalidRequest (the bucket has no locks), Refusal, MetadataError.
         """
         check_has_locks(bucket)
-        return await self._replace(
-            bucket, ReplaceAttributes(bucket.id, key, version_id, legal_hold=is_held), None
-        )
+        command = ReplaceAttributes(bucket.id, key, version_id, legal_hold=is_held)
+        return await self._replace(bucket, command, None, is_replicated)
 
     async def _replace(
-        self, bucket: Bucket, command: ReplaceAttributes, origin: Origin | None
+        self, bucket: Bucket, command: ReplaceAttributes, origin: Origin | None, is_replicated: bool
     ) -> ObjectVersion:
         if command.version_id is not None:
             tokens.check_version_id(command.version_id)
-        return await self._facts.write(self._notifications.announced(command, bucket, command.key, origin))
+        announced = self._notifications.announced(
+            command, bucket, command.key, origin, is_replicated=is_replicated
+        )
+        return await self._facts.write(announced)
 
 
 def check_has_locks(bucket: Bucket) -> None:

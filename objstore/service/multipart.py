@@ -16,7 +16,17 @@ from objstore.meta import queries
 from objstore.meta.commands import AbortUpload, CompleteUpload, CreateUpload, NamedPart, PutPart
 from objstore.meta.interface import Conflict
 from objstore.meta.queries import PartPage, UploadPage
-from objstore.model import Attributes, Bucket, Checksum, ChecksumType, ObjectLock, ObjectVersion, Part, Upload
+from objstore.model import (
+    Attributes,
+    Bucket,
+    Checksum,
+    ChecksumType,
+    ObjectLock,
+    ObjectVersion,
+    Part,
+    Replica,
+    Upload,
+)
 from objstore.s3 import checksums, tokens
 from objstore.s3.conditions import WritePreconditions
 from objstore.s3.encryption import CustomerKey
@@ -73,6 +83,8 @@ class Completion:
     origin: Origin | None = None
     default_lock: ObjectLock | None = None
     """The retention of an object whose upload brought none."""
+    replica: Replica | None = None
+    """As of NewObject."""
 
 
 class Uploads:
@@ -179,7 +191,9 @@ class Uploads:
         for attempt in range(1, COMPLETE_ATTEMPTS + 1):
             command = await self._completion(bucket, key, upload_id, claimed, said)
             try:
-                announced = self._notifications.announced(command, bucket, key, said.origin)
+                announced = self._notifications.announced(
+                    command, bucket, key, said.origin, is_replicated=said.replica is not None
+                )
                 return await self._writer.commit(announced, None)
             except Conflict:  # a part was replaced since it was read
                 if attempt == COMPLETE_ATTEMPTS:
@@ -212,6 +226,7 @@ class Uploads:
             conditions=write_conditions(said.conditions),
             version_id=tokens.new_version_id(),
             default_lock=said.default_lock,
+            replica=said.replica,
         )
 
     async def _parts(self, upload: Upload) -> dict[int, Part]:

@@ -7,7 +7,7 @@ from objstore.events import records
 from objstore.events.records import TEST_EVENT, Origin, notices
 from objstore.events.targets import target_of
 from objstore.meta import commands
-from objstore.meta.commands import Announced, Notice, SetNotification
+from objstore.meta.commands import Announced, Candidate, Notice, SetNotification
 from objstore.meta.interface import Command
 from objstore.model import Bucket
 from objstore.s3 import xml
@@ -18,6 +18,7 @@ from objstore.s3.documents.notification import (
     subscriptions,
 )
 from objstore.service.facts import Facts
+from objstore.service.replication import Replications
 from objstore.service.subresources import Subresources
 
 R = TypeVar("R")
@@ -32,26 +33,47 @@ _OUTCOMES: Final = {
 class Notifications:
     """The notification configurations of all buckets, as one process sees them."""
 
-    def __init__(self, facts: Facts, subresources: Subresources, targets: Collection[str]) -> None:
+    def __init__(
+        self,
+        facts: Facts,
+        subresources: Subresources,
+        targets: Collection[str],
+        replications: Replications | None = None,
+    ) -> None:
         self._facts = facts
+        self._replications = replications
         self._subresources = subresources
         self._targets = frozenset(targets)
 
-    def announced(self, command: Command[R], bucket: Bucket, key: str, origin: Origin | None) -> Command[R]:
-        """The command, with word of it to all who want it; itself where nobody does.
+    def announced(
+        self,
+        command: Command[R],
+        bucket: Bucket,
+        key: str,
+        origin: Origin | None,
+        *,
+        is_replicated: bool = False,
+    ) -> Command[R]:
+        """The command, with word of it to all who want it and to where the bucket is replicated; itself
+        where there is nobody. What is replicated to here is not replicated on.
 
         Raises Unavailable.
         """
-        if origin is None:
+        wanted = () if origin is None else self.notices(bucket, key, origin)
+        candidates: tuple[Candidate, ...] = ()
+        if self._replications is not None and not is_replicated:
+            candidates = self._replications.candidates(bucket, key)
+        if not wanted and not candidates:
             return command
+        return cast(Command[R], Announced(bucket.id, key, commands.encode(command), wanted, candidates))
+
+    def notices(self, bucket: Bucket, key: str, origin: Origin) -> tuple[Notice, ...]:
+        """Whom to tell of what `origin` does to a key. Raises Unavailable."""
         document: NotificationConfiguration | None = self._subresources.find(bucket, KIND)
         if document is None:
-            return command
+            return ()
         events = _OUTCOMES.get(origin.event, (origin.event,))
-        wanted = notices(document, bucket, key, events, origin)
-        if not wanted:
-            return command
-        return cast(Command[R], Announced(bucket.id, key, commands.encode(command), wanted))
+        return notices(document, bucket, key, events, origin)
 
     async def put(
         self, bucket: Bucket, document: NotificationConfiguration, origin: Origin, *, is_unchecked: bool

@@ -18,7 +18,7 @@ from objstore.meta.interface import Unavailable
 from objstore.meta.layout import Layout
 from objstore.meta.queries import PartPage
 from objstore.meta.sqlite import Query
-from objstore.model import Attributes, Bucket, Checksum, ObjectLock, ObjectVersion
+from objstore.model import Attributes, Bucket, Checksum, ObjectLock, ObjectVersion, Replica
 from objstore.s3 import checksums, tokens
 from objstore.s3.conditions import WritePreconditions
 from objstore.s3.encryption import CustomerKey, Wanted
@@ -53,6 +53,8 @@ class NewObject:
     """None: as the bucket has it."""
     origin: Origin | None = None
     """Who writes it, for those who are told of it; None: nobody is."""
+    replica: Replica | None = None
+    """Where it is replicated to here: what it is called and when it was made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +112,20 @@ class Objects:
             blob=written.blob,
             conditions=write_conditions(new.conditions),
             version_id=tokens.new_version_id(),
+            replica=new.replica,
         )
         try:
-            announced = self._notifications.announced(command, bucket, key, new.origin)
+            announced = self._notifications.announced(
+                command, bucket, key, new.origin, is_replicated=new.replica is not None
+            )
         except Unavailable:
             if written.blob is not None:
                 await self._writer.discard(written.blob)
             raise
-        return await self._writer.commit(announced, written.blob)
+        version = await self._writer.commit(announced, written.blob)
+        if written.blob is not None and (version.blob is None or version.blob.id != written.blob.id):
+            await self._writer.discard(written.blob)  # the replica had come before
+        return version
 
     async def find(self, bucket: Bucket, key: str, version_id: str | None = None) -> ObjectVersion:
         """The current live version, or the one named.
@@ -214,10 +222,12 @@ class Objects:
         conditions: DeleteConditions | None = None,
         bypass_governance: bool = False,
         origin: Origin | None = None,
+        replica: Replica | None = None,
     ) -> Deleted:
         """Delete a key (in a versioned bucket: put a delete marker on it), or one version for good.
 
-        What is not there is deleted already. Raises Refusal, MetadataError.
+        `replica` is what the marker is called where it is replicated from. What is not there is deleted
+        already. Raises Refusal, MetadataError.
         """
         command = DeleteVersion(
             bucket.id,
@@ -229,8 +239,12 @@ class Objects:
             if conditions is None
             else WriteConditions(conditions.if_match, None, conditions.modified_ms, conditions.size),
             bypass_governance=bypass_governance,
+            replica=replica,
         )
-        return await self._writer.commit(self._notifications.announced(command, bucket, key, origin), None)
+        announced = self._notifications.announced(
+            command, bucket, key, origin, is_replicated=replica is not None
+        )
+        return await self._writer.commit(announced, None)
 
     async def replace_tags(
         self,
@@ -239,6 +253,8 @@ class Objects:
         version_id: str | None,
         tags: Mapping[str, str],
         origin: Origin | None = None,
+        *,
+        is_replicated: bool = False,
     ) -> ObjectVersion:
         """Give the current version, or the one named, these tags and no others; the version.
 
@@ -247,7 +263,8 @@ class Objects:
         if version_id is not None:
             tokens.check_version_id(version_id)
         command = ReplaceAttributes(bucket.id, key, version_id, tags=tags)
-        return await self._facts.write(self._notifications.announced(command, bucket, key, origin))
+        announced = self._notifications.announced(command, bucket, key, origin, is_replicated=is_replicated)
+        return await self._facts.write(announced)
 
 
 def check_lock(bucket: Bucket, lock: ObjectLock | None) -> None:

@@ -32,6 +32,7 @@ from objstore.s3.documents.lifecycle import LifecycleConfiguration
 from objstore.s3.documents.locking import ObjectLockConfiguration
 from objstore.s3.documents.notification import NotificationConfiguration
 from objstore.s3.documents.payment import RequestPaymentConfiguration
+from objstore.s3.documents.replication import ReplicationConfiguration
 from objstore.s3.documents.versioning import VersioningConfiguration
 from objstore.s3.errors import (
     InvalidArgument,
@@ -109,6 +110,8 @@ SUBRESOURCES: Final[Mapping[str, Subresource]] = {
     "object-lock": Subresource(ObjectLockConfiguration, errors.ObjectLockConfigurationNotFound),
     "versioning": Subresource(VersioningConfiguration, VersioningConfiguration()),
     "tagging": Subresource(tagging.Tagging, errors.NoSuchTagSet, tagging.check_bucket_tags, put_status=204),
+    # Put by a handler of its own: it may name other buckets and servers.
+    "replication": Subresource(ReplicationConfiguration, errors.ReplicationConfigurationNotFound),
     "website": Subresource(website.WebsiteConfiguration, errors.NoSuchWebsiteConfiguration, website.check),
     "ownershipControls": Subresource(OwnershipControls, errors.OwnershipControlsNotFound, _check_ownership),
     "publicAccessBlock": Subresource(

@@ -56,7 +56,7 @@ DELETED = {
     "delete_public_access_block": ("get_public_access_block", "NoSuchPublicAccessBlockConfiguration"),
 }
 
-NOT_BUILT_YET = {"get_bucket_encryption", "get_bucket_replication"}
+NOT_BUILT_YET = {"get_bucket_encryption"}
 
 
 def answered(answer):

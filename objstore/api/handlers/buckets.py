@@ -12,6 +12,7 @@ from objstore.s3.documents import buckets as documents
 from objstore.s3.documents.tagging import Tagging, check_bucket_tags
 from objstore.s3.errors import InvalidArgument
 from objstore.s3.object_headers import CANNED_ACLS
+from objstore.s3.replication import PROBE_HEADER
 from objstore.service.buckets import US_EAST_1
 
 BUCKETS_PER_PAGE_MAX: Final = 10_000
@@ -104,6 +105,7 @@ async def head(call: Call) -> Reply:
             "x-amz-bucket-region": bucket.region,
             "x-amz-bucket-arn": _arn(bucket.name),
             "x-amz-access-point-alias": "false",
+            **({PROBE_HEADER: "1"} if PROBE_HEADER in call.headers else {}),
         }
     )
 

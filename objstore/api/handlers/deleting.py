@@ -6,6 +6,7 @@ from objstore.api.call import Call, Reply
 from objstore.api.handlers.buckets import flag
 from objstore.api.handlers.locking import BYPASS_HEADER, bypasses_governance
 from objstore.api.handlers.objects import bucket_of
+from objstore.api.handlers.replication import replica_of
 from objstore.s3.conditions import parse_http_date, parse_write_conditions
 from objstore.s3.documents import deleting as documents
 from objstore.s3.documents.deleting import MAX_DELETED_KEYS, Delete
@@ -15,13 +16,15 @@ from objstore.service.deleting import DeleteConditions, Deleted, Deletion
 
 async def delete(call: Call) -> Reply:
     """DeleteObject."""
-    deletion = Deletion(call.key, call.query.get("versionId"), _conditions(call))
+    version_id = call.query.get("versionId")
+    deletion = Deletion(call.key, version_id, _conditions(call))
     deleted = await call.services.deletions.delete(
         bucket_of(call),
         deletion,
         owner_id=bucket_of(call).owner_id,
         bypass_governance=await bypasses_governance(call, call.key),
         origin=call.origin,
+        replica=None if version_id is not None else await replica_of(call, "s3:ReplicateDelete"),
     )
     headers = {}
     if deleted.is_delete_marker:

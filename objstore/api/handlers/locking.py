@@ -4,6 +4,7 @@ from objstore import clock
 from objstore.api.call import Call, Reply
 from objstore.api.handlers.buckets import flag
 from objstore.api.handlers.objects import bucket_of, find
+from objstore.api.handlers.replication import is_replicated
 from objstore.model import ObjectVersion
 from objstore.s3.documents import locking
 from objstore.s3.documents.locking import LegalHold, Retention
@@ -45,6 +46,7 @@ async def put_retention(call: Call) -> Reply:
         locking.lock_of(wanted, clock.now_ms()),
         bypass_governance=await bypasses_governance(call, call.key),
         origin=call.origin,
+        is_replicated=await is_replicated(call, "s3:ReplicateObject"),
     )
     return Reply()
 
@@ -63,8 +65,13 @@ async def put_legal_hold(call: Call) -> Reply:
     wanted: LegalHold = call.document
     if wanted.status is None:
         raise MalformedXML
-    version_id = call.query.get("versionId")
-    await call.services.locks.hold(bucket_of(call), call.key, version_id, is_held=wanted.status == "ON")
+    await call.services.locks.hold(
+        bucket_of(call),
+        call.key,
+        call.query.get("versionId"),
+        is_held=wanted.status == "ON",
+        is_replicated=await is_replicated(call, "s3:ReplicateObject"),
+    )
     return Reply()
 
 

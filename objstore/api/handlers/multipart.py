@@ -18,6 +18,7 @@ from objstore.api.handlers.objects import (
     version_header,
     wanted_encryption,
 )
+from objstore.api.handlers.replication import replica_of
 from objstore.model import Checksum, ChecksumType, ObjectVersion, Upload
 from objstore.s3 import checksums
 from objstore.s3.checksums import algorithm_named, check_type, type_named
@@ -96,6 +97,7 @@ async def complete(call: Call) -> Reply:
         conditions=parse_write_conditions(headers),
         origin=call.origin,
         default_lock=call.services.locks.default(bucket),
+        replica=await replica_of(call, "s3:ReplicateObject"),
     )
 
     rules = lifecycle_of(call)

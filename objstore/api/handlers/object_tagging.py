@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from objstore.api.call import Call, Reply
 from objstore.api.handlers.objects import bucket_of, find, version_header
+from objstore.api.handlers.replication import is_replicated
 from objstore.s3.documents.tagging import tagging_of, tags_of
 
 
@@ -27,5 +28,12 @@ async def delete(call: Call) -> Reply:
 async def _replace(call: Call, status: int, tags: Mapping[str, str]) -> Reply:
     bucket = bucket_of(call)
     version_id = call.query.get("versionId")
-    version = await call.services.objects.replace_tags(bucket, call.key, version_id, tags, call.origin)
+    version = await call.services.objects.replace_tags(
+        bucket,
+        call.key,
+        version_id,
+        tags,
+        call.origin,
+        is_replicated=await is_replicated(call, "s3:ReplicateTags"),
+    )
     return Reply(status, version_header(bucket, version.version_id))

@@ -6,6 +6,7 @@ from typing import Final
 from objstore import clock
 from objstore.api.call import Call, Reply
 from objstore.api.handlers.acl import new_object_access
+from objstore.api.handlers.replication import replica_of
 from objstore.model import Bucket, Encryption, EncryptionMethod, ObjectLock, ObjectVersion, Versioning
 from objstore.s3.conditions import (
     Outcome,
@@ -67,6 +68,7 @@ async def put(call: Call) -> Reply:
         owner_id=access.owner_id,
         origin=call.origin,
         encryption=wanted_encryption(call),
+        replica=await replica_of(call, "s3:ReplicateObject"),
     )
     if new.lock is not None and not integrity.is_given:
         raise InvalidRequest(

@@ -34,6 +34,14 @@ from objstore.meta.commands.events import Announced, ForgetEvents, Notice, SetNo
 from objstore.meta.commands.lifecycle import ExpireUpload, ExpireVersion
 from objstore.meta.commands.locks import AdvanceLockClock, ReplaceAttributes, with_default
 from objstore.meta.commands.objects import Deleted, DeleteVersion, PutVersion
+from objstore.meta.commands.replication import (
+    Candidate,
+    FinishReplications,
+    PostponeReplications,
+    QueueExisting,
+    Sent,
+    SetReplication,
+)
 from objstore.meta.commands.tiers import (
     AbandonTierBlobs,
     AbandonTransition,
@@ -105,6 +113,10 @@ COMMANDS: Final[tuple[type[Command[Any]], ...]] = (
     SetMasterKeyEnabled,
     ReplaceEncryption,
     ReplaceUploadEncryption,
+    SetReplication,
+    FinishReplications,
+    PostponeReplications,
+    QueueExisting,
 )
 RESULTS: Final = (ObjectVersion, Deleted, Part, Upload, Bucket, User, AccessKey, MasterKey)
 """What commands answer with, besides None and plain values."""
@@ -144,6 +156,7 @@ __all__ = [
     "AdvanceLockClock",
     "Announced",
     "BeginTransition",
+    "Candidate",
     "CompleteUpload",
     "CreateBucket",
     "CreateUpload",
@@ -155,6 +168,7 @@ __all__ = [
     "ExpireUpload",
     "ExpireVersion",
     "FinishRepair",
+    "FinishReplications",
     "FinishRestore",
     "ForgetEvents",
     "ForgetGarbage",
@@ -163,10 +177,12 @@ __all__ = [
     "NamedPart",
     "Notice",
     "PostponeRepair",
+    "PostponeReplications",
     "PutAccessKey",
     "PutPart",
     "PutUser",
     "PutVersion",
+    "QueueExisting",
     "QueueRepair",
     "ReleaseParts",
     "RemoveAccessKey",
@@ -175,11 +191,13 @@ __all__ = [
     "ReplaceEncryption",
     "ReplaceUploadEncryption",
     "RestoreVersion",
+    "Sent",
     "SetAccessKeyEnabled",
     "SetAccountPublicAccessBlock",
     "SetExtraAttribute",
     "SetMasterKeyEnabled",
     "SetNotification",
+    "SetReplication",
     "SetState",
     "SetSubresource",
     "SetUserEnabled",

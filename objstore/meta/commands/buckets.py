@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from objstore.meta import queries
 from objstore.meta.interface import (
@@ -15,6 +15,9 @@ from objstore.meta.interface import (
     TooManyBuckets,
 )
 from objstore.model import Bucket, Versioning
+
+REPLICATION: Final = "replication"
+"""The kind of subresource that says where versions are replicated to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +107,8 @@ class DeleteBucket:
 class SetVersioning:
     """Enable or suspend versioning; it never returns to NEVER. Returns the bucket.
 
-    Raises BucketMissing; BucketStateInvalid for NEVER, and for SUSPENDED where objects can be locked.
+    Raises BucketMissing; BucketStateInvalid for NEVER, and for SUSPENDED where objects can be locked or
+    are replicated (detail: `because`, the kind of configuration).
     """
 
     bucket_id: int
@@ -116,7 +120,9 @@ class SetVersioning:
         if bucket is None:
             raise BucketMissing()
         if self.state == Versioning.NEVER or (bucket.object_lock and self.state != Versioning.ENABLED):
-            raise BucketStateInvalid(bucket=bucket.name)
+            raise BucketStateInvalid(bucket=bucket.name, because="object-lock")
+        if self.state != Versioning.ENABLED and queries.subresource(db, bucket.id, REPLICATION) is not None:
+            raise BucketStateInvalid(bucket=bucket.name, because=REPLICATION)
         return _update(db, self.bucket_id, "versioning", int(self.state))
 
 

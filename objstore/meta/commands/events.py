@@ -1,8 +1,8 @@
 """Events: the outbox is written with the change that it tells of, or not at all.
 
-A command on an object goes as it is where nobody is to be told. Where somebody is, it goes inside
-`Announced`, which carries it out and writes one row for each target in the same transaction: so no
-change that was committed goes untold, and nothing is told that was refused.
+A command on an object goes as it is where nobody is to be told. Where somebody is, or the bucket is
+replicated, it goes inside `Announced`, which carries it out and writes one row for each target in the
+same transaction: so no change that was committed goes untold, and nothing is told that was refused.
 """
 
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from objstore.meta.commands.buckets import SetSubresource
 from objstore.meta.commands.objects import Deleted, DeleteVersion
+from objstore.meta.commands.replication import Candidate, follow
 from objstore.meta.interface import Database
 from objstore.model import NULL_VERSION, ObjectVersion
 
@@ -32,7 +33,8 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Announced:
-    """Another command on the object `key`, encoded, and who is to be told of it. Returns what it returns.
+    """Another command on the object `key`, encoded, who is to be told of it, and where it is replicated to.
+    Returns what it returns.
 
     Of the notices those whose event fits what came of it are written: a delete may have put a marker, may
     have removed something, or nothing, of which nobody is told. Raises what the command raises.
@@ -41,7 +43,9 @@ class Announced:
     bucket_id: int
     key: str
     command: bytes
-    notices: tuple[Notice, ...]
+    notices: tuple[Notice, ...] = ()
+    candidates: tuple[Candidate, ...] = ()
+    """The replication rules that may send on what comes of it."""
     advances_epoch: ClassVar[bool] = False
 
     def apply(self, db: Database, now_ms: int) -> Any:
@@ -50,6 +54,8 @@ class Announced:
         command = commands.decode(self.command)
         assert not command.advances_epoch, "what is announced is about objects"
         result = command.apply(db, now_ms)
+        if self.candidates:
+            result = follow(db, now_ms, self.bucket_id, self.key, self.candidates, command, result)
         version_id, size, etag = None, None, None
         notices = self.notices
         if isinstance(result, ObjectVersion):

@@ -9,15 +9,26 @@ Invariants kept here, per bucket and key:
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from typing import ClassVar, Final, NamedTuple
 
+from objstore.meta import queries
 from objstore.meta.commands.blobs import acquire, release
 from objstore.meta.commands.conditions import WriteConditions, check_conditions
 from objstore.meta.commands.locks import check_removable, start_lock_clock
-from objstore.meta.interface import BucketMissing, Conflict, Database
+from objstore.meta.interface import BucketMissing, BucketStateInvalid, Conflict, Database
 from objstore.meta.rows import pack_attributes, pack_lock, pack_tags
-from objstore.model import NULL_VERSION, Attributes, BlobRef, ObjectLock, ObjectVersion, Versioning
+from objstore.model import (
+    NULL_VERSION,
+    Attributes,
+    BlobRef,
+    ObjectLock,
+    ObjectVersion,
+    Replica,
+    Versioning,
+)
+from objstore.s3 import replication
 
 _SLOT = (
     "SELECT b.versioning, o.version_id, o.modified_ms, o.size, o.etag, o.lock, o.blob_id, o.upload_id "
@@ -61,6 +72,18 @@ _PAST_VERSION = (
     "WHERE bucket_id = ? AND key = ? AND version_id = ?"
 )
 _REMOVE_PAST = "DELETE FROM history WHERE bucket_id = ? AND key = ? AND reverse_sequence = ?"
+_PUT_PAST = (
+    "INSERT INTO history (bucket_id, key, reverse_sequence, version_id, is_delete_marker, modified_ms, "
+    "owner_id, size, etag, attributes, tags, lock, blob_id, upload_id, parts_count) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_BEFORE = (
+    "SELECT reverse_sequence, modified_ms, version_id FROM history "
+    "WHERE bucket_id = ? AND key = ? AND reverse_sequence > ? ORDER BY reverse_sequence LIMIT ?"
+)
+_RAISE = "UPDATE history SET reverse_sequence = ? WHERE bucket_id = ? AND key = ? AND reverse_sequence = ?"
+RAISED_MAX: Final = 1000
+"""How many newer versions of a key a replica that comes late is put beneath; it is put above any further."""
 _NO_ATTRIBUTES: Final = pack_attributes(Attributes())
 
 
@@ -157,6 +180,75 @@ def put_current(
     )
 
 
+def replica_there(
+    db: Database, bucket_id: int, versioning: int, key: str, replica: Replica
+) -> ObjectVersion | None:
+    """The replica if it has come before: it may be sent more than once. A null version counts as the same
+    unless it is older. Raises BucketStateInvalid where versioning is not enabled."""
+    if versioning != Versioning.ENABLED:
+        raise BucketStateInvalid(bucket=None)
+    there = queries.version(db, bucket_id, key, replica.version_id)
+    if there is None or (there.version_id == NULL_VERSION and there.modified_ms < replica.modified_ms):
+        return None
+    return there
+
+
+def put_replica(
+    db: Database, now_ms: int, current: Current | None, version: ObjectVersion, replica: Replica
+) -> ObjectVersion:
+    """Put a version or delete marker where it belongs by its time among those of its key; the version.
+
+    It keeps id and time; what is newer stays above it. Of the same time, the greater id is the newer, so
+    that two servers that send each other what they have end with the same order. The caller made sure
+    that it is not there, and acquired its bytes. Raises Locked (an older null version is protected).
+    """
+    slot = (version.bucket_id, version.key.encode())
+    if current is not None:
+        db.execute(_COPY_TO_HISTORY, slot)
+        db.execute(_REMOVE, slot)
+    if replica.version_id == NULL_VERSION:
+        _remove_null_from_history(db, now_ms, version.key, slot)
+    attributes = replace(
+        version.attributes, extra={**version.attributes.extra, replication.EXTRA: replication.REPLICA}
+    )
+    sequence = db.next_sequence()
+    db.execute(
+        _PUT_PAST,
+        (
+            *slot,
+            -sequence,
+            replica.version_id,
+            int(version.is_delete_marker),
+            replica.modified_ms,
+            version.owner_id,
+            version.size,
+            version.etag,
+            pack_attributes(attributes),
+            pack_tags(version.tags),
+            pack_lock(version.lock),
+            None if version.blob is None else version.blob.id,
+            version.upload_id,
+            version.parts_count,
+        ),
+    )
+    if version.lock is not None:
+        start_lock_clock(db, now_ms)
+    place = (replica.modified_ms, replica.version_id)
+    before = db.rows(_BEFORE, (*slot, -sequence, RAISED_MAX))
+    newer = [row[0] for row in takewhile(lambda row: (row[1], row[2]) > place, before)]
+    for reverse_sequence in reversed(newer):
+        db.execute(_RAISE, (-db.next_sequence(), *slot, reverse_sequence))
+    _promote(db, slot)
+    return replace(
+        version,
+        version_id=replica.version_id,
+        sequence=sequence,
+        modified_ms=replica.modified_ms,
+        attributes=attributes,
+        is_latest=not newer,
+    )
+
+
 def _new_version_id(versioning: int, proposed: str) -> str:
     """Raises Conflict when versioning is enabled and no id was proposed: the caller did not know yet."""
     if versioning != Versioning.ENABLED:
@@ -224,6 +316,9 @@ class PutVersion:
 
     Raises BucketMissing, KeyMissing, ConditionFailed, Locked; Conflict when what it shares is gone, or
     when versioning is enabled and `version_id` proposes none.
+
+    A `replica` keeps its own id and time; one that is there already is answered with, and its blob is not
+    taken. Raises BucketStateInvalid for it where versioning is not enabled.
     """
 
     bucket_id: int
@@ -240,10 +335,15 @@ class PutVersion:
     version_id: str = NULL_VERSION
     upload_id: str | None = None
     parts_count: int | None = None
+    replica: Replica | None = None
     advances_epoch: ClassVar[bool] = False
 
     def apply(self, db: Database, now_ms: int) -> ObjectVersion:
         versioning, current = look(db, self.bucket_id, self.key, self.conditions)
+        if self.replica is not None:
+            there = replica_there(db, self.bucket_id, versioning, self.key, self.replica)
+            if there is not None:
+                return there
         if self.blob is not None:
             acquire(db, self.blob, shares=self.shares_blob)
         if self.upload_id is not None:
@@ -264,6 +364,8 @@ class PutVersion:
             self.upload_id,
             self.parts_count,
         )
+        if self.replica is not None:
+            return put_replica(db, now_ms, current, version, self.replica)
         return put_current(db, now_ms, versioning, current, version)
 
 
@@ -302,10 +404,14 @@ class DeleteVersion:
     new_version_id: str = NULL_VERSION
     conditions: WriteConditions | None = None
     bypass_governance: bool = False
+    replica: Replica | None = None
+    """Of a delete marker that was put elsewhere: it keeps id and time, and is put once."""
     advances_epoch: ClassVar[bool] = False
 
     def apply(self, db: Database, now_ms: int) -> Deleted:
         versioning, current = look(db, self.bucket_id, self.key, self.conditions)
+        if self.replica is not None:
+            return self._put_replica(db, now_ms, versioning, current, self.replica)
         if self.version_id is not None:
             return self._remove_version(db, now_ms, versioning, current, self.version_id)
         if versioning != Versioning.NEVER:
@@ -313,6 +419,26 @@ class DeleteVersion:
         if current is not None:
             self._remove_current(db, now_ms, current)
         return Deleted(None, is_delete_marker=False, existed=current is not None)
+
+    def _put_replica(
+        self, db: Database, now_ms: int, versioning: int, current: Current | None, replica: Replica
+    ) -> Deleted:
+        if replica_there(db, self.bucket_id, versioning, self.key, replica) is not None:
+            return Deleted(replica.version_id, is_delete_marker=True, existed=False)
+        marker = ObjectVersion(
+            self.bucket_id,
+            self.key,
+            replica.version_id,
+            0,
+            0,
+            self.owner_id,
+            0,
+            "",
+            Attributes(),
+            is_delete_marker=True,
+        )
+        put_replica(db, now_ms, current, marker, replica)
+        return Deleted(replica.version_id, is_delete_marker=True, existed=current is not None)
 
     @property
     def _slot(self) -> tuple[int, bytes]:

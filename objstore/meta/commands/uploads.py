@@ -14,11 +14,11 @@ from objstore.meta import queries
 from objstore.meta.commands.blobs import acquire, release
 from objstore.meta.commands.conditions import WriteConditions
 from objstore.meta.commands.locks import with_default
-from objstore.meta.commands.objects import look, put_current
+from objstore.meta.commands.objects import look, put_current, put_replica, replica_there
 from objstore.meta.interface import BucketMissing, Conflict, Database, Refusal, UploadMissing
 from objstore.meta.layout import Layout
 from objstore.meta.rows import pack_attributes, pack_checksum, pack_lock, pack_tags
-from objstore.model import NULL_VERSION, Attributes, ObjectLock, ObjectVersion, Part, Upload
+from objstore.model import NULL_VERSION, Attributes, ObjectLock, ObjectVersion, Part, Replica, Upload
 
 _IS_UNDER_WAY = "SELECT 1 FROM uploads WHERE bucket_id = ? AND key = ? AND upload_id = ?"
 _REMOVE = "DELETE FROM uploads WHERE bucket_id = ? AND key = ? AND upload_id = ?"
@@ -151,6 +151,8 @@ class CompleteUpload:
     conditions: WriteConditions | None = None
     version_id: str = NULL_VERSION
     default_lock: ObjectLock | None = None
+    replica: Replica | None = None
+    """As of PutVersion; where it is there already, the upload is dropped."""
     advances_epoch: ClassVar[bool] = False
 
     def apply(self, db: Database, now_ms: int) -> ObjectVersion:
@@ -160,28 +162,31 @@ class CompleteUpload:
         if not self.parts:
             raise Conflict(f"upload {self.upload_id} is under way, and the caller thought it was completed")
         versioning, current = look(db, self.bucket_id, self.key, self.conditions)
+        if self.replica is not None:
+            there = replica_there(db, self.bucket_id, versioning, self.key, self.replica)
+            if there is not None:
+                AbortUpload(self.bucket_id, self.key, self.upload_id).apply(db, now_ms)
+                return there
         unnamed = self._check_parts(db)
-        version = put_current(
-            db,
-            now_ms,
-            versioning,
-            current,
-            ObjectVersion(
-                bucket_id=self.bucket_id,
-                key=self.key,
-                version_id=self.version_id,
-                sequence=0,
-                modified_ms=0,
-                owner_id=upload.owner_id,
-                size=sum(part.size for part in self.parts),
-                etag=self.etag,
-                attributes=self.attributes,
-                tags=upload.tags,
-                lock=with_default(upload.lock, self.default_lock),
-                upload_id=self.upload_id,
-                parts_count=len(self.parts),
-            ),
+        made = ObjectVersion(
+            bucket_id=self.bucket_id,
+            key=self.key,
+            version_id=self.version_id,
+            sequence=0,
+            modified_ms=0,
+            owner_id=upload.owner_id,
+            size=sum(part.size for part in self.parts),
+            etag=self.etag,
+            attributes=self.attributes,
+            tags=upload.tags,
+            lock=with_default(upload.lock, self.default_lock),
+            upload_id=self.upload_id,
+            parts_count=len(self.parts),
         )
+        if self.replica is not None:
+            version = put_replica(db, now_ms, current, made, self.replica)
+        else:
+            version = put_current(db, now_ms, versioning, current, made)
         key = self.key.encode()
         layout = Layout.of((part.part_number, part.size) for part in self.parts)
         db.execute(
