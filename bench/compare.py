@@ -75,9 +75,7 @@ def main() -> None:
             for method in ("PUT", "GET"):
                 order = (0, 1) if turn % 2 else (1, 0)
                 for which in order:
-                    result = versions[which].burst(
-                        method, f"{turn}", options.requests, options.concurrency
-                    )
+                    result = versions[which].burst(method, f"{turn}", options.requests, options.concurrency)
                     results.setdefault(method, ([], []))[which].append(result)
         for method, (before, after) in results.items():
             show(f"{method.lower()}-4k-c{options.concurrency}", before, after)

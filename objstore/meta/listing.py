@@ -9,10 +9,18 @@ greater than the marker, so a page may end with one and it does not come again.
 """
 
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from objstore.meta.interface import Database, Row
-from objstore.meta.rows import HISTORY_COLUMNS, OBJECT_COLUMNS, UPLOAD_COLUMNS, upload_of, version_of
+from objstore.meta.rows import (
+    HISTORY_COLUMNS,
+    OBJECT_COLUMNS,
+    UPLOAD_COLUMNS,
+    ListedAttributes,
+    listed_attributes,
+    upload_of,
+    version_of,
+)
 from objstore.model import ObjectVersion, Upload
 
 KEYS_PER_PAGE_MAX: Final = 1000
@@ -110,14 +118,44 @@ def _texts(prefixes: list[bytes]) -> tuple[str, ...]:
 # Objects
 
 
+class ListedObject(NamedTuple):
+    """A current version as a listing of objects needs it: the row as it was read (OBJECT_COLUMNS).
+
+    A thousand whole `ObjectVersion`s cost three times as much, and a listing shows little of them.
+    """
+
+    key_utf8: bytes
+    version_id: str
+    sequence: int
+    modified_ms: int
+    owner_id: str
+    size: int
+    etag: str
+    packed_attributes: bytes
+    packed_tags: bytes | None
+    packed_lock: bytes | None
+    upload_id: str | None
+    parts_count: int | None
+
+    @property
+    def key(self) -> str:
+        """The object's key."""
+        return self.key_utf8.decode()
+
+    @property
+    def about(self) -> ListedAttributes:
+        """What listings show of the attributes."""
+        return listed_attributes(self.packed_attributes)
+
+
 @dataclass(frozen=True, slots=True)
 class ObjectPage:
-    """Current versions in key order (their blobs left out) and common prefixes, together at most the limit.
+    """Current versions in key order and common prefixes, together at most the limit.
 
     `last` is the key or common prefix that came last: the marker for the next page.
     """
 
-    versions: tuple[ObjectVersion, ...]
+    versions: tuple[ListedObject, ...]
     common_prefixes: tuple[str, ...]
     is_truncated: bool
     last: str | None
@@ -160,7 +198,7 @@ def list_objects(
     position = (marker + b"\0" if marker else b"",)
     walk = _walk(_Objects(db, bucket_id), marker, position, prefix.encode(), delimiter.encode(), limit)
     return ObjectPage(
-        versions=tuple([version_of(bucket_id, row) for row in walk.rows]),
+        versions=tuple(map(ListedObject._make, walk.rows)),
         common_prefixes=_texts(walk.prefixes),
         is_truncated=walk.is_truncated,
         last=None if walk.last is None else walk.last.decode(),

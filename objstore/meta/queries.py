@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from objstore.meta.interface import Database
 from objstore.meta.layout import Layout
 from objstore.meta.listing import (
+    ListedObject,
     ObjectPage,
     UploadPage,
     VersionPage,
@@ -39,6 +40,7 @@ from objstore.model import AccessKey, BlobRef, Bucket, MasterKey, ObjectVersion,
 __all__ = [
     "Counts",
     "Event",
+    "ListedObject",
     "ObjectPage",
     "PartPage",
     "Repair",

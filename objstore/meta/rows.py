@@ -5,7 +5,7 @@ reads what an older one wrote: absent fields take the noun's defaults.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgpack
 
@@ -77,6 +77,23 @@ def unpack_attributes(column: bytes) -> Attributes:
         extra,
         _encryption_of(rest[0]) if rest else None,
     )
+
+
+class ListedAttributes(NamedTuple):
+    """What listings show of an object's attributes."""
+
+    checksum_algorithm: str | None
+    checksum_type: str | None
+    storage_class: str
+    extra: Mapping[str, str]
+
+
+def listed_attributes(column: bytes) -> ListedAttributes:
+    """The same from the column, for a fraction of the cost."""
+    _, _, checksum, storage_class, extra, *_ = _unpack(column)
+    if checksum is None:
+        return ListedAttributes(None, None, storage_class, extra)
+    return ListedAttributes(checksum[0], checksum[2], storage_class, extra)
 
 
 def _encryption_array(encryption: Encryption) -> Sequence[Any]:

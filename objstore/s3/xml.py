@@ -20,7 +20,7 @@ Invariants kept here, so that handlers need not think of them:
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -132,6 +132,10 @@ def _document_of(cls: type[Any]) -> _Document:
 # --- the plan of a class: its annotations, worked out once ------------------------------------------
 
 
+Put = Callable[[str], None]
+"""Takes the next piece of a document that is written."""
+
+
 class _Scalar(NamedTuple):
     """How one kind of text is read (ValueError: MalformedXML) and written (escaped)."""
 
@@ -147,6 +151,8 @@ class _Field(NamedTuple):
     scalar: _Scalar | None
     classes: dict[str, type[Any]]
     """Element name → document class, when it is not a scalar."""
+    optional: bool
+    """May be None: then nothing is written."""
     repeated: bool
     required: bool
     wrap: str | None
@@ -156,6 +162,8 @@ class _Field(NamedTuple):
 
 class _Plan(NamedTuple):
     elements: tuple[_Field, ...]
+    write: "Callable[[Any, Put], None]"
+    """Writes the child elements of a value of the class."""
     attributes: tuple[_Field, ...]
     content: _Field | None
     by_name: dict[str, _Field]
@@ -185,6 +193,7 @@ def _make_plan(cls: type[Any]) -> _Plan:
             name=name,
             scalar=None if classes else _scalar(hint),
             classes=classes,
+            optional=_without_none(hints[declared.name]) is not hints[declared.name],
             repeated=repeated,
             required=declared.default is MISSING,
             wrap=declared.metadata.get("wrap"),
@@ -199,7 +208,7 @@ def _make_plan(cls: type[Any]) -> _Plan:
             elements.append(planned)
             for element_name in [planned.wrap] if planned.wrap else classes or [name]:
                 by_name[element_name] = planned
-    return _Plan(tuple(elements), tuple(attributes), text, by_name)
+    return _Plan(tuple(elements), _writer(elements), tuple(attributes), text, by_name)
 
 
 def _camel_case(name: str) -> str:
@@ -316,7 +325,7 @@ _SCALARS: Final[dict[Any, _Scalar]] = {
 def dumps(value: Any, *, declaration: bool = True) -> bytes:
     """The document, as UTF-8 with its namespace on the root element.
 
-    About 5 µs for each listed key: call it off the event loop for more than a few hundred.
+    About 2 µs for each listed key: call it off the event loop for more than a few hundred.
     `declaration=False` leaves out the `<?xml …?>` line, for answers that have sent it already.
     """
     about = _document_of(type(value))
@@ -326,7 +335,7 @@ def dumps(value: Any, *, declaration: bool = True) -> bytes:
     return (DECLARATION if declaration else b"") + "".join(out).encode()
 
 
-def _write(value: Any, name: str, opening: str, put: Callable[[str], None]) -> None:
+def _write(value: Any, name: str, opening: str, put: Put) -> None:
     """Write one document as element `name`; `opening` is what follows the name in its start tag."""
     plan = _plan(type(value))
     for planned in plan.attributes:
@@ -334,25 +343,58 @@ def _write(value: Any, name: str, opening: str, put: Callable[[str], None]) -> N
             prefix = f' xmlns:xsi="{XSI}"' if planned.name.startswith("xsi:") else ""
             opening += f'{prefix} {planned.name}="{planned.scalar.write(given)}"'
     put(f"<{name}{opening}>")
-    for attribute, _, scalar, classes, repeated, _, wrap, start, end in plan.elements:
-        given = getattr(value, attribute)
-        if given is None:
-            continue
-        if scalar is not None and not repeated:
-            put(f"{start}{scalar.write(given)}{end}")
-            continue
-        if wrap:
-            put(f"<{wrap}>")
-        for item in given if repeated else (given,):
-            if scalar is not None:
-                put(f"{start}{scalar.write(item)}{end}")
-            else:
-                _write(item, _name_of(item, classes), "", put)
-        if wrap:
-            put(f"</{wrap}>")
+    plan.write(value, put)
     if plan.content and plan.content.scalar and (given := getattr(value, plan.content.attribute)):
         put(plan.content.scalar.write(given))
     put(f"</{name}>")
+
+
+def _writer(elements: Sequence[_Field]) -> Callable[[Any, Put], None]:
+    """A function that writes the child elements of a document of one class.
+
+    Its source is put together from the class's plan and compiled once, as `dataclasses` does for
+    `__init__`: one formatted string for each run of plain elements, where a loop over the plan costs three
+    times as much. Nothing but names of fields and elements, all ours, gets into the source.
+    """
+    names: dict[str, Any] = {"write_document": _write, "name_of": _name_of}
+    lines: list[str] = []
+    run: list[str] = []
+
+    def flush() -> None:
+        if run:
+            lines.append(f' put(f"{"".join(run)}")')
+            run.clear()
+
+    for index, planned in enumerate(elements):
+        given, item = f"value.{planned.attribute}", f"item_{index}"
+        if planned.scalar is not None:
+            names[f"text_{index}"] = planned.scalar.write
+        else:
+            names[f"classes_{index}"] = planned.classes
+        if planned.scalar is not None and not planned.optional and not planned.repeated:
+            run.append(f"{planned.open}{{text_{index}({given})}}{planned.close}")
+            continue
+        flush()
+        if planned.scalar is not None:
+            write = f'put(f"{planned.open}{{text_{index}({item})}}{planned.close}")'
+        else:
+            write = f'write_document({item}, name_of({item}, classes_{index}), "", put)'
+        lines.append(f" {item} = {given}")
+        lines.append(f" if {item} is not None:")
+        if planned.wrap:
+            lines.append(f'  put("<{planned.wrap}>")')
+        if planned.repeated:
+            lines.append(f"  for {item} in {item}:")
+            lines.append(f"   {write}")
+        else:
+            lines.append(f"  {write}")
+        if planned.wrap:
+            lines.append(f'  put("</{planned.wrap}>")')
+    flush()
+    source = "\n".join(["def write(value, put):", *(lines or [" pass"])])
+    exec(compile(source, "<xml writer>", "exec"), names)  # noqa: S102
+    written: Callable[[Any, Put], None] = names["write"]
+    return written
 
 
 def _name_of(item: Any, classes: dict[str, type[Any]]) -> str:

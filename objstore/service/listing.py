@@ -1,9 +1,11 @@
 """Listings of a bucket's keys: current objects, and all their versions."""
 
 from objstore.meta import queries
-from objstore.meta.queries import ObjectPage, VersionPage
+from objstore.meta.queries import ListedObject, ObjectPage, VersionPage
 from objstore.model import Bucket
 from objstore.service.facts import Facts
+
+__all__ = ["ListedObject", "Listings"]
 
 
 class Listings:

@@ -9,12 +9,13 @@ from objstore.api.call import Call, Reply
 from objstore.api.handlers.acl import owner
 from objstore.api.handlers.multipart import number_in_query
 from objstore.api.handlers.objects import bucket_of
-from objstore.model import RESTORE, ObjectVersion
+from objstore.model import RESTORE, Attributes, ObjectVersion
 from objstore.s3 import tokens
 from objstore.s3.documents import listing as documents
 from objstore.s3.documents.listing import MAX_KEYS, url_encoded
 from objstore.s3.documents.owner import Owner
 from objstore.s3.errors import InvalidArgument
+from objstore.service.listing import ListedObject
 
 T = TypeVar("T")
 
@@ -176,11 +177,11 @@ def _question(call: Call) -> Question:
     )
 
 
-def _restore_status(question: Question, version: ObjectVersion) -> documents.RestoreStatus | None:
+def _restore_status(question: Question, extra: Mapping[str, str]) -> documents.RestoreStatus | None:
     """What was asked back of an archived version, where the client asks for it."""
-    attributes = version.attributes
-    if not question.with_restores or RESTORE not in attributes.extra:
+    if not question.with_restores or RESTORE not in extra:
         return None
+    attributes = Attributes(extra=extra)
     return documents.RestoreStatus(
         is_restore_in_progress=attributes.is_restore_under_way,
         restore_expiry_date=attributes.restored_until_ms,
@@ -195,28 +196,28 @@ def _boolean(call: Call, name: str) -> bool:
 
 
 def _contents(
-    question: Question, versions: Sequence[ObjectVersion], owners: Mapping[str, Owner] | None
+    question: Question, listed: Sequence[ListedObject], owners: Mapping[str, Owner] | None
 ) -> tuple[documents.Contents, ...]:
     contents = []
-    for version in versions:
-        checksum = version.attributes.checksum
+    for version in listed:
+        checksum_algorithm, checksum_type, storage_class, extra = version.about
         contents.append(
             documents.Contents(
                 key=question.shown(version.key),
                 last_modified=version.modified_ms,
                 etag=version.etag,
-                checksum_algorithm=() if checksum is None else (checksum.algorithm,),
-                checksum_type=None if checksum is None else checksum.type.value,
+                checksum_algorithm=() if checksum_algorithm is None else (checksum_algorithm,),
+                checksum_type=checksum_type,
                 size=version.size,
                 owner=None if owners is None else owners[version.owner_id],
-                storage_class=version.attributes.storage_class,
-                restore_status=_restore_status(question, version),
+                storage_class=storage_class,
+                restore_status=_restore_status(question, extra) if extra else None,
             )
         )
     return tuple(contents)
 
 
-def _owners(call: Call, versions: Sequence[ObjectVersion]) -> Mapping[str, Owner]:
+def _owners(call: Call, versions: Sequence[ObjectVersion | ListedObject]) -> Mapping[str, Owner]:
     """The owners of these versions by canonical id."""
     return {user_id: owner(call, user_id) for user_id in {version.owner_id for version in versions}}
 
@@ -244,5 +245,5 @@ def _entry(
         size=version.size,
         owner=owners[version.owner_id],
         storage_class=version.attributes.storage_class,
-        restore_status=_restore_status(question, version),
+        restore_status=_restore_status(question, version.attributes.extra),
     )
