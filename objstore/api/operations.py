@@ -207,7 +207,7 @@ OPERATIONS: Final = (
     Operation("PutBucketPolicy",       "PUT",    "bucket", ("policy",),       "s3:PutBucketPolicy",       policy.put, document=bytes),
     Operation("DeleteBucketPolicy",    "DELETE", "bucket", ("policy",),       "s3:DeleteBucketPolicy",    policy.delete),
     Operation("GetBucketPolicyStatus", "GET",    "bucket", ("policyStatus",), "s3:GetBucketPolicyStatus", policy.status),
-    Operation("GetPublicAccessBlock",    "GET",    "bucket", ("publicAccessBlock",), "s3:GetBucketPublicAccessBlock", bucket_subresources.get),
+    Operation("GetPublicAccessBlock",    "GET",    "bucket", ("publicAccessBlock",), "s3:GetBucketPublicAccessBlock", policy.get_public_access_block),
     Operation("PutPublicAccessBlock",    "PUT",    "bucket", ("publicAccessBlock",), "s3:PutBucketPublicAccessBlock", bucket_subresources.put, document=PublicAccessBlockConfiguration),
     Operation("DeletePublicAccessBlock", "DELETE", "bucket", ("publicAccessBlock",), "s3:PutBucketPublicAccessBlock", bucket_subresources.delete),
     Operation("GetBucketReplication",    "GET",    "bucket", ("replication",), "s3:GetReplicationConfiguration", bucket_subresources.get),

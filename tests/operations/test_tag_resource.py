@@ -1,45 +1,16 @@
-"""ListTagsForResource, TagResource, UntagResource: S3 Control, as Terraform calls it."""
+"""TagResource (S3 Control, as Terraform calls it), and what holds of all three operations with tags."""
 
-import boto3
 import pytest
-from botocore.config import Config
 
+from tests.operations.control import ACCOUNT, about, client, tags
 from tests.operations.refusals import refused
 from tests.operations.requests import send
-from tests.support.server import REGION, ROOT_ACCESS_KEY, ROOT_SECRET_KEY
-
-ACCOUNT = "123456789012"
-
-
-def client(server, access_key=ROOT_ACCESS_KEY, secret_key=ROOT_SECRET_KEY):
-    made = boto3.session.Session().client(
-        "s3control",
-        endpoint_url=server.endpoint,
-        region_name=REGION,
-        aws_access_key_id=access_key,
-        aws_secret_access_key=secret_key,
-        config=Config(retries={"max_attempts": 1}),
-    )
-    made.meta.events.register("before-sign.s3-control", _without_account_in_host)
-    return made
-
-
-def _without_account_in_host(request, **_):
-    """boto puts the account's number before the host, which no resolver here knows."""
-    request.url = request.url.replace(f"//{ACCOUNT}.", "//")
+from tests.support.server import REGION
 
 
 @pytest.fixture(scope="module")
 def control(server):
     return client(server)
-
-
-def about(bucket):
-    return {"AccountId": ACCOUNT, "ResourceArn": f"arn:aws:s3:::{bucket}"}
-
-
-def tags(**pairs):
-    return [{"Key": key, "Value": value} for key, value in pairs.items()]
 
 
 def test_tags_are_added_replaced_and_removed(s3, control, bucket):

@@ -7,7 +7,7 @@ from objstore.s3.errors import AccessDenied
 
 async def get_public_access_block(call: Call) -> Reply:
     """GetPublicAccessBlock."""
-    return Reply(document=call.permissions.account_block(_owner_id(call)))
+    return Reply(document=call.permissions.account_block(_owner_id(call)).told())
 
 
 async def put_public_access_block(call: Call) -> Reply:

@@ -1,9 +1,9 @@
-"""The policy of a bucket, and who owns what is put into it."""
+"""The policy of a bucket, what of it is blocked, and who owns what is put into it."""
 
 from objstore.api.call import Call, Reply
 from objstore.api.handlers import bucket_subresources
 from objstore.api.handlers.objects import bucket_of
-from objstore.s3.documents.access import PolicyStatus
+from objstore.s3.documents.access import PolicyStatus, PublicAccessBlockConfiguration
 
 
 async def get(call: Call) -> Reply:
@@ -28,6 +28,14 @@ async def status(call: Call) -> Reply:
     """GetBucketPolicyStatus."""
     is_public = call.permissions.policy_is_public(bucket_of(call))
     return Reply(document=PolicyStatus(is_public=is_public))
+
+
+async def get_public_access_block(call: Call) -> Reply:
+    """GetPublicAccessBlock."""
+    configured: PublicAccessBlockConfiguration = call.services.subresources.get(
+        bucket_of(call), "publicAccessBlock"
+    )
+    return Reply(document=configured.told())
 
 
 async def put_ownership(call: Call) -> Reply:

@@ -9,10 +9,21 @@ from objstore.s3.xml import document, element
 
 @document
 class PublicAccessBlockConfiguration:
+    """What is not said is not blocked."""
+
     block_public_acls: bool | None = None
     ignore_public_acls: bool | None = None
     block_public_policy: bool | None = None
     restrict_public_buckets: bool | None = None
+
+    def told(self) -> "PublicAccessBlockConfiguration":
+        """The same with every switch said, as S3 answers it."""
+        return PublicAccessBlockConfiguration(
+            block_public_acls=bool(self.block_public_acls),
+            ignore_public_acls=bool(self.ignore_public_acls),
+            block_public_policy=bool(self.block_public_policy),
+            restrict_public_buckets=bool(self.restrict_public_buckets),
+        )
 
 
 @document("Rule")

@@ -1,16 +1,13 @@
-"""S3 Control's PutPublicAccessBlock, GetPublicAccessBlock and DeletePublicAccessBlock: for an account."""
+"""PutAccountPublicAccessBlock: S3 Control's PutPublicAccessBlock, for all buckets of an account."""
 
-import re
 from contextlib import closing
 
-import boto3
 import pytest
-from botocore.config import Config
 
 from objstore.iam.principals import account_id
+from tests.operations.control import client
 from tests.operations.refusals import refused
 from tests.operations.sharing import open_up, policy, statement, with_acls
-from tests.support.server import REGION
 
 DENIED = (403, "AccessDenied")
 EVERYTHING = {
@@ -24,22 +21,8 @@ EVERYTHING = {
 @pytest.fixture
 def control(server, other_user):
     """The second user's client for S3 Control; the block is taken away at the end."""
-    client = boto3.client(
-        "s3control",
-        endpoint_url=server.endpoint,
-        region_name=REGION,
-        aws_access_key_id=other_user["access_key"],
-        aws_secret_access_key=other_user["secret_key"],
-        config=Config(retries={"max_attempts": 1}),
-    )
-    client.meta.events.register("before-sign.s3-control", _without_account_in_host)
-    with closing(client):
-        yield client
-
-
-def _without_account_in_host(request, **_):
-    """boto puts the account's number before the host, which no resolver here knows."""
-    request.url = re.sub(r"//[0-9]{12}\.", "//", request.url)
+    with closing(client(server, other_user["access_key"], other_user["secret_key"])) as made:
+        yield made
 
 
 @pytest.fixture
@@ -64,10 +47,10 @@ def test_it_blocks_in_all_buckets_of_the_account_and_in_no_other(
 ):
     theirs = f"{bucket_name}-theirs"
     other.create_bucket(Bucket=theirs)
-    for client, name in ((other, theirs), (s3, bucket)):
-        with_acls(client, name)
-        client.put_object(Bucket=name, Key="key", Body=b"body", ACL="public-read")
-        client.put_bucket_policy(Bucket=name, Policy=policy(statement(name, "s3:ListBucket")))
+    for user, name in ((other, theirs), (s3, bucket)):
+        with_acls(user, name)
+        user.put_object(Bucket=name, Key="key", Body=b"body", ACL="public-read")
+        user.put_bucket_policy(Bucket=name, Policy=policy(statement(name, "s3:ListBucket")))
         anonymous.get_object(Bucket=name, Key="key")["Body"].read()
         anonymous.list_objects_v2(Bucket=name)
     control.put_public_access_block(AccountId=account, PublicAccessBlockConfiguration=EVERYTHING)

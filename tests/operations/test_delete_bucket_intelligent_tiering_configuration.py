@@ -1,0 +1,27 @@
+"""DeleteBucketIntelligentTieringConfiguration."""
+
+from tests.operations.configurations import get, put
+from tests.operations.refusals import refused
+
+
+def test_the_one_of_that_id_goes(s3, bucket):
+    put(s3, "intelligent_tiering", bucket)
+    put(s3, "intelligent_tiering", bucket, Id="other")
+    answer = s3.delete_bucket_intelligent_tiering_configuration(Bucket=bucket, Id="report")
+    assert answer["ResponseMetadata"]["HTTPStatusCode"] == 204
+    call = s3.get_bucket_intelligent_tiering_configuration
+    assert refused(call, Bucket=bucket, Id="report") == (404, "NoSuchConfiguration")
+    assert get(s3, "intelligent_tiering", bucket, "other")["Id"] == "other"
+
+
+def test_none_of_that_id(s3, bucket):
+    call = s3.delete_bucket_intelligent_tiering_configuration
+    assert refused(call, Bucket=bucket, Id="none") == (404, "NoSuchConfiguration")
+
+
+def test_other_people_may_not(s3, other, anonymous, bucket):
+    put(s3, "intelligent_tiering", bucket)
+    for client in (other, anonymous):
+        call = client.delete_bucket_intelligent_tiering_configuration
+        assert refused(call, Bucket=bucket, Id="report") == (403, "AccessDenied")
+    assert get(s3, "intelligent_tiering", bucket, "report")["Id"] == "report"

@@ -1,0 +1,27 @@
+"""GetBucketVersioning."""
+
+from tests.operations.refusals import refused
+
+STATUS = {"Status": "Suspended"}
+
+
+def told(answer):
+    return {name: value for name, value in answer.items() if name != "ResponseMetadata"}
+
+
+def test_of_a_new_bucket(s3, bucket):
+    assert told(s3.get_bucket_versioning(Bucket=bucket)) == {}
+
+
+def test_what_was_put_comes_back(s3, bucket):
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration=STATUS)
+    assert told(s3.get_bucket_versioning(Bucket=bucket)) == STATUS
+
+
+def test_of_no_bucket(s3):
+    assert refused(s3.get_bucket_versioning, Bucket="no-such-bucket-here") == (404, "NoSuchBucket")
+
+
+def test_other_people_may_not(other, anonymous, bucket):
+    for client in (other, anonymous):
+        assert refused(client.get_bucket_versioning, Bucket=bucket) == (403, "AccessDenied")
