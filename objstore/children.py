@@ -12,7 +12,7 @@ import socket
 import sys
 from collections.abc import Coroutine
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -21,6 +21,7 @@ from objstore.config import Config, ConfigError
 from objstore.iam.sealing import Sealer
 from objstore.model import BlobRef
 from objstore.shared_state import JOBS_READER, SharedState
+from objstore.spool import ACCESS_LOGS, Spool
 from objstore.storage.drive import DriveSet, open_drives
 from objstore.storage.interface import BlobStore
 from objstore.supervisor import Runtime
@@ -159,6 +160,12 @@ def _services(
     )
 
 
+def _spool_directories(drives: DriveSet) -> tuple[Path, ...]:
+    """Where lines of access logs can wait for their delivery."""
+    online = sorted((drive.number, drive.path) for drive in drives if drive.session is not None)
+    return tuple(Path(path) / deployment.SYSTEM_DIRECTORY for _, path in online)
+
+
 class RepairReports:
     """Passes on to the ledger which blobs have fewer than all shards good, until it has taken it."""
 
@@ -223,6 +230,12 @@ async def _work(order: Order) -> None:
     repairs = RepairReports(metadata)
     store = await _open_store(order, drives, repairs)
     services = _services(order, metadata, store, shared, order.number)
+    spool = Spool(
+        _spool_directories(drives),
+        ACCESS_LOGS,
+        config.bucket_logs_every_s,
+        metrics.ACCESS_LOG_LINES.labels("dropped").inc,
+    )
     door = S3Door(
         services,
         services.buckets,
@@ -239,6 +252,7 @@ async def _work(order: Order) -> None:
         regions=accepted_regions(config),
         domains=config.domains,
         website_domains=config.website_domains,
+        spool=spool,
     )
     token = config.metrics_token.get_secret_value() if config.metrics_token else None
     limits = Limits(config.connections_max, config.idle_timeout_s, config.stall_timeout_s)
@@ -257,6 +271,7 @@ async def _work(order: Order) -> None:
     finally:
         await server.drain(config.drain_s)
         observing.cancel()
+        await asyncio.get_running_loop().run_in_executor(None, spool.close)
         await services.drain()
         await repairs.close()
         await store.close()
@@ -336,7 +351,8 @@ async def _do_jobs(order: Order) -> None:
     services = _services(order, metadata, store, shared, JOBS_READER)
     order.report_ready()
     try:
-        await work_off(metadata, store, shared, services, JobSettings.of(order.config), stop)
+        settings = replace(JobSettings.of(order.config), spool_directories=_spool_directories(drives))
+        await work_off(metadata, store, shared, services, settings, stop)
     finally:
         await services.drain()
         await repairs.close()

@@ -397,6 +397,13 @@ class Config(BaseSettings):
         "a class without one is a label.",
         example='["GLACIER=vault/archive/objstore"]',
     )
+    bucket_logs_every_s: float = _setting(
+        300.0,
+        "Server access logs reach the buckets that they are delivered to after about this long.",
+        unit="seconds",
+        gt=0,
+        le=86_400,
+    )
     lifecycle_debug_day_s: float = _setting(
         0.0,
         "For tests: how long a day of lifecycle rules is; 0: a day, due at midnight UTC.",

@@ -160,6 +160,12 @@ EVENTS_SENT: Final = Counter(
 EVENTS_WAITING: Final = Gauge(
     "objstore_events_waiting", "Events that targets are still to be told of.", multiprocess_mode="mostrecent"
 )
+ACCESS_LOG_LINES: Final = Counter(
+    "objstore_access_log_lines",
+    "Lines of buckets' access logs, by outcome: delivered, refused (by the bucket they go to), dropped (no "
+    "room to keep them).",
+    ("outcome",),
+)
 LIFECYCLE_ACTIONS: Final = Counter(
     "objstore_lifecycle_actions",
     "What lifecycle rules had run out for, by action, and what came of it (done, locked, changed; of "

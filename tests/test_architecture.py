@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 LEVELS = {
     **dict.fromkeys(("s3", "model", "config", "clock", "blocking", "metrics", "log", "durable"), 0),
-    **dict.fromkeys(("shared_state", "outbound"), 0),
+    **dict.fromkeys(("shared_state", "outbound", "spool"), 0),
     "erasure": 1,
     **dict.fromkeys(("storage", "meta"), 2),
     **dict.fromkeys(("iam", "events", "remote", "encryption"), 3),

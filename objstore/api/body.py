@@ -67,6 +67,8 @@ class Wire:
         self._source = source
         self._stall_timeout_s = stall_timeout_s
         self._waited_s = 0.0
+        self.last_read_s = 0.0
+        """When the last piece came."""
 
     async def read(self) -> bytes:
         """The next piece; b"" at the end. Raises IncompleteBody, RequestTimeout."""
@@ -80,6 +82,7 @@ class Wire:
         except Exception as exc:  # whatever the HTTP library says, it means that the rest will not come
             raise IncompleteBody from exc
         self.received_bytes += len(piece)
+        self.last_read_s = clock.monotonic_s()
         return piece
 
     async def _wait(self) -> bytes:

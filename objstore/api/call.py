@@ -1,6 +1,6 @@
 """What a handler is given and what it returns: Call and Reply."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -9,6 +9,8 @@ from objstore.iam.circumstances import NOTHING_SAID, Circumstances
 from objstore.iam.permissions import Permissions
 from objstore.model import Bucket, Identity, ObjectVersion
 from objstore.s3.errors import S3Error
+from objstore.service.copy import Source
+from objstore.service.deleting import Deleted, Deletion
 
 if TYPE_CHECKING:
     from objstore.api.operations import Operation
@@ -74,6 +76,16 @@ class Notes:
 
     version: ObjectVersion | None = None
     """The object that was read or written."""
+    size: int | None = None
+    """How long it is, where it is no object: a part."""
+    source: Source | None = None
+    """What is copied."""
+    original: ObjectVersion | None = None
+    """The version that was copied."""
+    deletions: Sequence[tuple[Deletion, Deleted | S3Error]] = ()
+    """What became of each of many keys."""
+    form_identity: Identity | None = None
+    """Who signed a browser's form."""
     late_error: S3Error | None = None
     """What went wrong after the answer had begun with 200, and is told in its body."""
 
@@ -151,7 +163,7 @@ class Call:
         See `Authority.authenticate_form`.
         """
         assert self.authority is not None, "bound by the pipeline"
-        self.identity = self.authority.authenticate_form(fields)
+        self.identity = self.notes.form_identity = self.authority.authenticate_form(fields)
         return self.identity
 
 

@@ -12,10 +12,11 @@ from objstore.api import authenticate, matching, render, website
 from objstore.api.authenticate import NOBODY, Credentials
 from objstore.api.body import ChunkedBody, PlainBody, Wire, check_framing, open_body
 from objstore.api.call import Call, Notes
+from objstore.api.observing import LineSink, Observer
 from objstore.api.operations import Operation, Scope
 from objstore.api.render import Response
 from objstore.iam.authorise import owns
-from objstore.iam.circumstances import Asked, Circumstances
+from objstore.iam.circumstances import NOTHING_SAID, Asked, Circumstances
 from objstore.iam.permissions import Permissions
 from objstore.iam.principals import is_account
 from objstore.model import Bucket, Identity
@@ -25,6 +26,7 @@ from objstore.s3.documents.acl import AccessControlPolicy
 from objstore.s3.documents.multipart import CompleteMultipartUpload
 from objstore.s3.errors import S3Error
 from objstore.s3.integrity import Integrity
+from objstore.service.watches import Watch
 
 if TYPE_CHECKING:
     from objstore.service import Services
@@ -60,6 +62,9 @@ class Request:
     headers: Sequence[tuple[str, str]]
     remote: str = ""
     is_secure: bool = False
+    http_version: tuple[int, int] = (1, 1)
+    tls: Any = None
+    """The connection's `ssl.SSLObject`."""
 
 
 def new_request_id() -> str:
@@ -71,14 +76,20 @@ class Exchange:
     """One request and its answer, as metrics and the access log tell of it."""
 
     __slots__ = (
+        "about",
+        "answered_s",
         "began_s",
+        "bucket",
         "code",
         "identity",
+        "key",
         "notes",
+        "observer",
         "operation",
         "origin",
         "request",
         "request_id",
+        "watch",
         "wire",
     )
 
@@ -91,6 +102,14 @@ class Exchange:
         self.identity: Identity = NOBODY.identity
         self.code = ""
         self.notes = Notes()
+        self.answered_s = 0.0
+        """When the answer began to go out."""
+        self.observer: Observer | None = None
+        self.watch: Watch | None = None
+        """What is watched in `bucket`, if anything is."""
+        self.bucket: Bucket | None = None
+        self.key = ""
+        self.about = NOTHING_SAID
         self.origin: tuple[str, str] | None = None
         """The Origin header and the name of the bucket asked, where there are such."""
 
@@ -102,6 +121,7 @@ class Exchange:
         seconds = clock.monotonic_s() - self.began_s
         name, received_bytes = self.operation.name, self.wire.received_bytes
         late = self.notes.late_error
+        self.identity = self.notes.form_identity or self.identity
         if late is not None:
             self.code = self.code or late.code
         metrics.count_request(
@@ -109,6 +129,8 @@ class Exchange:
         )
         if self.code:
             metrics.REQUEST_ERRORS.labels(name, self.code).inc()
+        if self.observer is not None and (self.watch is not None or self.notes.source is not None):
+            self.observer.tell(self, status, sent_bytes, seconds)
         request = self.request
         log.access(
             self.request_id,
@@ -141,11 +163,13 @@ class S3Door:
         domains: Sequence[str] = (),
         website_domains: Sequence[str] = (),
         host_id: str = "",
+        spool: LineSink | None = None,
     ) -> None:
         """`regions`: those accepted in signatures, the server's own first. `domains`: see `parse_target`.
         `website_domains`: those under which a bucket is a website.
 
-        `translate` is `service.failures.translate`; what it does not know is an InternalError.
+        `translate` is `service.failures.translate`; what it does not know is an InternalError. `spool` takes
+        the lines of buckets' access logs; without it there are none.
         """
         self.services = services
         self.permissions = permissions
@@ -157,9 +181,11 @@ class S3Door:
         self.domains = tuple(domains)
         self.website_domains = tuple(website_domains)
         self.host_id = host_id or os.urandom(24).hex()
+        self.observer = Observer(services.watches, self.authoriser, self.host_id, spool)
 
     async def answer(self, exchange: Exchange) -> Response:
         """The response to a request. Never raises, except when the exchange is cancelled."""
+        exchange.observer = self.observer
         response = await self._answer(exchange)
         if exchange.origin is not None and (allowed := self._cross_origin(exchange)):
             response.headers = {**response.headers, **allowed}
@@ -168,6 +194,7 @@ class S3Door:
     async def _answer(self, exchange: Exchange) -> Response:
         request = exchange.request
         bucket: Bucket | None = None
+        named = ""
         about = Circumstances(remote=request.remote, is_secure=request.is_secure)
         try:
             headers = _fold(request.headers)
@@ -178,6 +205,7 @@ class S3Door:
             address = names.parse_target(request.target, headers["host"], self.domains)
             if "origin" in headers and address.bucket:
                 exchange.origin = headers["origin"], address.bucket
+            named, exchange.key = address.bucket, address.key
             query = names.parse_query(address.raw_query, REPEATABLE)
             _adopt_presigned_headers(query, headers)
             operation = matching.match(request.method, _scope(address, headers), query, headers)
@@ -200,8 +228,9 @@ class S3Door:
             if operation.scope == "object":
                 names.check_key(address.key)
             if operation.scope in BUCKET_SCOPES and operation.name != "CreateBucket":
-                bucket = self._find_bucket(address.bucket)
-            about = Circumstances(query, headers, request.remote, request.is_secure)
+                bucket = exchange.bucket = self._find_bucket(address.bucket)
+                exchange.watch = self.observer.watches.of(bucket)
+            about = exchange.about = Circumstances(query, headers, request.remote, request.is_secure)
             if not operation.is_judged_by_tags:
                 self._authorise(operation, proof.identity, bucket, address.key, about)
 
@@ -239,6 +268,8 @@ class S3Door:
                 response.headers = {**response.headers, "x-amz-request-charged": "requester"}
             return response
         except Exception as exc:
+            if exchange.bucket is None and named:
+                self._note_bucket(exchange, named, about)
             return self._refuse(exchange, exc, bucket, about)
 
     def is_path_style(self, target: str, host: str) -> bool:
@@ -279,6 +310,18 @@ class S3Door:
             return bucket
         names.check_bucket_name(name)
         raise errors.NoSuchBucket(BucketName=name)
+
+    def _note_bucket(self, exchange: Exchange, name: str, about: Circumstances) -> None:
+        """Whoever is refused before the bucket matters still stands in its log."""
+        try:
+            bucket = self.buckets.find(name)
+        except Exception as exc:
+            if self.translate(exc) is None:
+                raise
+            return
+        if bucket is not None and exchange.operation.scope in BUCKET_SCOPES:
+            exchange.bucket, exchange.about = bucket, about
+            exchange.watch = self.observer.watches.of(bucket)
 
     def _cross_origin(self, exchange: Exchange) -> dict[str, str]:
         """The headers that let the page read the answer; none where the bucket's CORS rules do not."""

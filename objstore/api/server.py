@@ -184,6 +184,8 @@ class HttpServer:
                 is_http_10=output.is_http_10,
                 keeps_alive=keeps_alive,
             )
+            if exchange is not None:
+                exchange.answered_s = clock.monotonic_s()
             await output.send(head, response)
             is_whole = True
         except (ConnectionError, TimeoutError):
@@ -227,6 +229,8 @@ def _request_of(request: web.BaseRequest) -> Request:
         headers=list(request.headers.items()),
         remote=peer[0] if isinstance(peer, tuple) else "",
         is_secure=request.secure,
+        http_version=request.version,
+        tls=request.transport.get_extra_info("ssl_object") if request.secure and request.transport else None,
     )
 
 

@@ -81,6 +81,8 @@ class _Site:
         bucket = door.buckets.find(name)
         if bucket is None:
             raise errors.NoSuchBucket(BucketName=name)
+        exchange.bucket, exchange.watch = bucket, door.observer.watches.of(bucket)
+        exchange.about = Circumstances({}, headers, request.remote, request.is_secure)
         configuration = door.services.subresources.find(bucket, "website")
         if configuration is None:
             raise errors.NoSuchWebsiteConfiguration(BucketName=name)
@@ -90,7 +92,7 @@ class _Site:
         self.host = headers["host"]
         address = names.parse_target(request.target, self.host)
         self.raw_path, self.raw_query = address.raw_path, address.raw_query
-        self.key = names.decode_strictly(address.raw_path[1:])
+        self.key = exchange.key = names.decode_strictly(address.raw_path[1:])
         self.call = Call(
             operation=WEBSITE,
             request_id=exchange.request_id,
@@ -111,7 +113,7 @@ class _Site:
             host_id=door.host_id,
             raw_path=address.raw_path,
             authority=door,
-            about=Circumstances({}, headers, request.remote, request.is_secure),
+            about=exchange.about,
             notes=exchange.notes,
         )
 

@@ -18,7 +18,7 @@ from typing import Final
 from objstore.iam import acl
 from objstore.iam.access import Accesses, BucketAccess, Epoch, Reader
 from objstore.iam.acl import BUCKET_PERMISSIONS, OBJECT_PERMISSIONS, Acl
-from objstore.iam.circumstances import Asked, lookup_of
+from objstore.iam.circumstances import Asked, lookup_of, service_keys
 from objstore.iam.policy import Decision, Request
 from objstore.meta import queries
 from objstore.model import Bucket, Identity, ObjectVersion
@@ -68,6 +68,40 @@ class Authoriser:
         access = self._accesses.of(asked.bucket)
         if self._decide(asked, access, self._finder(asked, asked.bucket)) is Decision.DENY:
             raise AccessDenied
+
+    def decide_for_service(self, service: str, source: Bucket, asked: Asked) -> Decision:
+        """What the bucket's policy says of a service that acts by itself, on behalf of the bucket `source`.
+
+        Raises Unavailable.
+        """
+        assert asked.bucket is not None
+        access = self._accesses.of(asked.bucket)
+        if access.policy is None:
+            return Decision.NEUTRAL
+        known = lookup_of(asked, lambda: None)
+        of_service = service_keys(service, source)
+
+        def lookup(key: str) -> tuple[str, ...] | None:
+            return of_service[key] if key in of_service else known(key)
+
+        request = Request(asked.identity, asked.action, asked.resource, lookup, service)
+        return access.policy.judge(request)
+
+    def needs_acl(self, asked: Asked) -> bool:
+        """Whether nothing but an ACL allows what was found to be allowed. Raises Unavailable."""
+        bucket = asked.bucket
+        if bucket is None:
+            return False
+        access = self._accesses.of(bucket)
+        if not access.has_acls or asked.identity.is_root:
+            return False
+        find = self._finder(asked, bucket)
+        is_of_other = _is_of_other(asked, bucket, find)
+        if is_of_other:
+            return True
+        if owns(asked.identity, bucket):
+            return False
+        return self._decide(asked, access, find) is not Decision.ALLOW or _is_restricted(access)
 
     def _judge(self, asked: Asked, bucket: Bucket, access: BucketAccess, *, is_owner: bool) -> bool:
         if access.requester_pays and not is_owner and not agrees_to_pay(asked):

@@ -78,6 +78,20 @@ def lookup_of(asked: Asked, version: Callable[[], ObjectVersion | None]) -> Look
     return lookup
 
 
+def service_keys(service: str, source: Bucket) -> Mapping[str, tuple[str, ...] | None]:
+    """The condition keys that are different when a service acts by itself on behalf of a bucket."""
+    return {
+        "aws:principalisawsservice": ("true",),
+        "aws:principalservicename": (service,),
+        "aws:principaltype": None,
+        "aws:securetransport": ("true",),
+        "aws:sourceaccount": (account_id(source.owner_id),),
+        "aws:sourcearn": (f"arn:aws:s3:::{source.name}",),
+        "aws:sourceip": None,
+        "aws:userid": None,
+    }
+
+
 def _tag_value(asked: Asked, name: str, tag: str, version: Callable[[], ObjectVersion | None]) -> str | None:
     if name == "s3:existingobjecttag":
         found = version()
@@ -119,7 +133,8 @@ def _owner_account(asked: Asked) -> str | None:
     return None if asked.bucket is None else account_id(asked.bucket.owner_id)
 
 
-def _auth_type(asked: Asked) -> str | None:
+def auth_type(asked: Asked) -> str | None:
+    """How the request was signed: s3:authType; None when nobody signed it."""
     if asked.identity.is_anonymous:
         return None
     if "authorization" in asked.about.headers:
@@ -131,7 +146,8 @@ def _is_presigned(asked: Asked) -> bool:
     return "X-Amz-Signature" in asked.about.query or "Signature" in asked.about.query
 
 
-def _signature_version(asked: Asked) -> str | None:
+def signature_version(asked: Asked) -> str | None:
+    """s3:signatureversion; None when nobody signed it."""
     if asked.identity.is_anonymous:
         return None
     is_v2 = (
@@ -201,7 +217,7 @@ _KEYS: Final[Mapping[str, Callable[[Asked], str | None]]] = {
         None if asked.identity.is_anonymous or asked.identity.is_root else asked.identity.name
     ),
     "aws:viaawsservice": lambda asked: "false",
-    "s3:authtype": _auth_type,
+    "s3:authtype": auth_type,
     "s3:delimiter": _query("delimiter"),
     "s3:max-keys": _query("max-keys"),
     "s3:object-lock-legal-hold": _header("x-amz-object-lock-legal-hold"),
@@ -212,7 +228,7 @@ _KEYS: Final[Mapping[str, Callable[[Asked], str | None]]] = {
     "s3:prefix": _query("prefix"),
     "s3:resourceaccount": _owner_account,
     "s3:signatureage": _signature_age_ms,
-    "s3:signatureversion": _signature_version,
+    "s3:signatureversion": signature_version,
     "s3:versionid": lambda asked: asked.version_id,
     "s3:x-amz-copy-source": _copy_source,
 }

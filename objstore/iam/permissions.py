@@ -9,6 +9,7 @@ from objstore.iam.access import ACL, ENFORCED, OBJECT_WRITER, POLICY, PREFERRED,
 from objstore.iam.acl import GRANT_HEADERS, GRANTS_MAX, Acl, Grant
 from objstore.iam.authorise import OBJECT_ACL, Authoriser, object_acl, owns
 from objstore.iam.policy import parse_policy
+from objstore.iam.services import may_deliver_logs
 from objstore.meta import queries
 from objstore.meta.commands import SetAccountPublicAccessBlock, SetExtraAttribute, SetSubresource
 from objstore.meta.interface import Command
@@ -19,7 +20,8 @@ from objstore.s3.documents.access import (
     OwnershipControlsRule,
     PublicAccessBlockConfiguration,
 )
-from objstore.s3.documents.acl import AccessControlPolicy, Permission
+from objstore.s3.documents.acl import AccessControlPolicy, Grantee, Permission
+from objstore.s3.documents.logging import LoggingEnabled
 from objstore.s3.errors import (
     AccessControlListNotSupported,
     AccessDenied,
@@ -27,6 +29,7 @@ from objstore.s3.errors import (
     InvalidBucketAclWithBlockPublicAccess,
     InvalidBucketAclWithObjectOwnership,
     InvalidRequest,
+    InvalidTargetBucketForLogging,
     MalformedACL,
     NoSuchBucketPolicy,
     NoSuchPublicAccessBlockConfiguration,
@@ -217,6 +220,35 @@ class Permissions:
             raise AccessDenied
         return NewObjectAccess(owner_id, made.pack())
 
+    # Access logs
+
+    async def check_log_target(self, source: Bucket, target: Bucket, wanted: LoggingEnabled) -> None:
+        """Refuse a target where ACLs count and which does not let logs be delivered.
+
+        Raises InvalidTargetBucketForLogging; AccessControlListNotSupported (grants, where ACLs are turned
+        off), and what `resolve` raises.
+        """
+        access = self.authoriser.access_of(target)
+        if not access.has_acls:
+            if wanted.target_grants:
+                raise AccessControlListNotSupported
+            return
+        await self._resolve(_of_target_grants(wanted), target.owner_id, target.owner_id)
+        if not may_deliver_logs(self.authoriser, source, target, wanted.target_prefix):
+            raise InvalidTargetBucketForLogging(
+                "You must give the log-delivery group WRITE and READ_ACP permissions to the target bucket",
+                TargetBucket=target.name,
+            )
+
+    async def for_new_log(self, target: Bucket, wanted: LoggingEnabled) -> NewObjectAccess:
+        """Who owns an object with lines of an access log, and its ACL: its bucket's owner's, and the grants
+        that the configuration asks for, where ACLs count. Raises what `resolve` raises."""
+        if not wanted.target_grants or not self.authoriser.access_of(target).has_acls:
+            return NewObjectAccess(target.owner_id)
+        made = await self._resolve(_of_target_grants(wanted), target.owner_id, target.owner_id)
+        grants = (*acl.private(target.owner_id).grants, *made.grants)
+        return NewObjectAccess(target.owner_id, Acl(target.owner_id, tuple(dict.fromkeys(grants))).pack())
+
     # ACLs
 
     def bucket_acl(self, bucket: Bucket) -> Acl:
@@ -390,18 +422,29 @@ def _grants_of_header(permission: Permission, text: str) -> Sequence[WantedGrant
 
 def _of_document(document: AccessControlPolicy) -> WantedAcl:
     """Raises MalformedACL for a grantee without what its type needs."""
+    return WantedAcl(
+        grants=tuple(_wanted_grant(each.grantee, each.permission) for each in document.grants or ())
+    )
+
+
+def _of_target_grants(wanted: LoggingEnabled) -> WantedAcl:
+    """Raises MalformedACL for a grantee without what its type needs."""
     grants = []
-    for grant in document.grants or ():
-        grantee = grant.grantee
-        kind: Kind
-        match grantee.type:
-            case "CanonicalUser":
-                kind, value = "id", grantee.id
-            case "Group":
-                kind, value = "uri", grantee.uri
-            case "AmazonCustomerByEmail":
-                kind, value = "emailAddress", grantee.email_address
-        if not value:
-            raise MalformedACL
-        grants.append(WantedGrant(kind, value, grant.permission))
+    for each in wanted.target_grants or ():
+        assert each.grantee is not None and each.permission is not None, "checked when it was put"
+        grants.append(_wanted_grant(each.grantee, each.permission))
     return WantedAcl(grants=tuple(grants))
+
+
+def _wanted_grant(grantee: Grantee, permission: Permission) -> WantedGrant:
+    kind: Kind
+    match grantee.type:
+        case "CanonicalUser":
+            kind, value = "id", grantee.id
+        case "Group":
+            kind, value = "uri", grantee.uri
+        case "AmazonCustomerByEmail":
+            kind, value = "emailAddress", grantee.email_address
+    if not value:
+        raise MalformedACL
+    return WantedGrant(kind, value, permission)

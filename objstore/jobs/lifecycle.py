@@ -23,6 +23,7 @@ from typing import Any, Final, cast
 from objstore import clock, metrics
 from objstore.events.records import RULES, Origin, notices
 from objstore.jobs import walk
+from objstore.jobs.access_logs import ExpiryLog
 from objstore.jobs.job import JobSettings, Pace, all_of
 from objstore.meta import commands, queries
 from objstore.meta.client import Metadata
@@ -32,6 +33,7 @@ from objstore.meta.commands.lifecycle import LIFECYCLE, digest_of
 from objstore.meta.interface import Command, Conflict, Locked
 from objstore.model import Bucket, ObjectVersion, Upload
 from objstore.s3 import tokens, xml
+from objstore.s3.access_log import EXPIRED, MARKED, UPLOAD_EXPIRED
 from objstore.s3.documents.lifecycle import DAY_MS, LifecycleConfiguration, LifecycleRule
 from objstore.s3.documents.notification import NotificationConfiguration
 from objstore.s3.expiry import (
@@ -284,8 +286,11 @@ class Lifecycle:
     name = "lifecycle"
     STATE: Final = "lifecycle"
 
-    def __init__(self, metadata: Metadata, settings: JobSettings, pace: Pace) -> None:
+    def __init__(
+        self, metadata: Metadata, settings: JobSettings, pace: Pace, log: ExpiryLog | None = None
+    ) -> None:
         self._metadata = metadata
+        self._log = log
         self._pace = pace
         self._calendar = Calendar.of(settings.lifecycle_day_s)
         self._every_s = max(0.25, settings.lifecycle_day_s / 2) if settings.lifecycle_day_s else LOOK_EVERY_S
@@ -413,6 +418,8 @@ class Lifecycle:
         """What came of it: "done", "locked", or "changed" when it is no longer what was judged."""
         if due.version is None:
             is_done = await self._metadata.write(ExpireUpload(due.bucket.id, due.key, due.id, due.rules))
+            if is_done and self._log is not None:
+                self._log.tell(due.bucket, due.key, UPLOAD_EXPIRED, "", None)
             return "done" if is_done else "changed"
         if _is_locked(due):
             return "locked"
@@ -435,7 +442,12 @@ class Lifecycle:
             return "locked"
         except Conflict:
             return "changed"
-        return "changed" if deleted is None else "done"
+        if deleted is None:
+            return "changed"
+        if self._log is not None:
+            is_marked = deleted.is_delete_marker and not due.version.is_delete_marker
+            self._log.tell(due.bucket, due.key, MARKED if is_marked else EXPIRED, due.id, due.version)
+        return "done"
 
     async def _announced(self, due: Due, command: ExpireVersion) -> Command[Deleted | None]:
         """The command, with word of it to those who want to be told of what rules delete."""

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from typing import Final, cast
 
 from objstore import clock, metrics
+from objstore.iam.permissions import Permissions
+from objstore.jobs.access_logs import AccessLogs, ExpiryLog, open_spool
 from objstore.jobs.compaction import Compaction
 from objstore.jobs.delivery import Delivery
 from objstore.jobs.garbage import Garbage
@@ -52,10 +54,12 @@ async def run_jobs(
     `services` are for jobs that read and write objects as clients do.
     """
     pace = Pace(settings.busy_share)
+    permissions = Permissions(metadata, shared)
+    spool = open_spool(settings.spool_directories, settings.bucket_logs_every_s)
     turns = Turns()
     mender = Mender(metadata, store, turns)
     heal = Heal(metadata, store, mender, settings, pace)
-    lifecycle = Lifecycle(metadata, settings, pace)
+    lifecycle = Lifecycle(metadata, settings, pace, ExpiryLog(services.watches, spool))
     delivery = Delivery(metadata, settings)
     jobs: list[Job] = [
         LockClock(metadata),
@@ -66,6 +70,7 @@ async def run_jobs(
         Orphans(metadata, store, shared, settings, pace, turns),
         lifecycle,
         Restores(metadata, store, settings),
+        AccessLogs(services, permissions, settings),
         delivery,
         Report(metadata, heal),
     ]
@@ -79,6 +84,7 @@ async def run_jobs(
         await run_until(jobs, stop)
     finally:
         await delivery.close()
+        spool.close()
 
 
 class Report:

@@ -19,6 +19,7 @@ from objstore.service.reader import Reader, ReadsUnderWay
 from objstore.service.replication import Replications
 from objstore.service.restores import Restores
 from objstore.service.subresources import Subresources
+from objstore.service.watches import Watches
 from objstore.service.writer import Writer
 from objstore.shared_state import SharedState
 from objstore.storage.interface import BlobStore
@@ -40,6 +41,7 @@ class Services:
     restores: Restores
     encryptions: Encryptions
     replications: Replications
+    watches: Watches
     _writer: Writer
 
     async def drain(self) -> None:
@@ -85,5 +87,6 @@ def build_services(
         restores=Restores(facts, notifications, Calendar.of(lifecycle_day_s)),
         encryptions=encryptions,
         replications=replications,
+        watches=Watches(facts, shared),
         _writer=writer,
     )

@@ -30,3 +30,21 @@ def test_both_forms_of_keys_at_once(s3, bucket):
     both = {"SimplePrefix": {}, "PartitionedPrefix": {"PartitionDateSource": "EventTime"}}
     wanted = {"LoggingEnabled": {"TargetBucket": bucket, "TargetPrefix": "", "TargetObjectKeyFormat": both}}
     assert refused(s3.put_bucket_logging, Bucket=bucket, BucketLoggingStatus=wanted) == (400, "MalformedXML")
+
+
+def test_documents_that_cannot_be(s3, bucket):
+    def put(**enabled: object) -> tuple[int, str]:
+        wanted = {"TargetBucket": bucket, "TargetPrefix": "", **enabled}
+        return refused(s3.put_bucket_logging, Bucket=bucket, BucketLoggingStatus={"LoggingEnabled": wanted})
+
+    someone = {"Type": "CanonicalUser", "ID": "a" * 64}
+    assert put(TargetGrants=[{"Grantee": someone, "Permission": "WRITE_ACP"}]) == (400, "MalformedXML")
+    assert put(TargetGrants=[{"Grantee": someone}]) == (400, "MalformedXML")
+    assert put(TargetObjectKeyFormat={}) == (400, "MalformedXML")
+    source = {"PartitionedPrefix": {"PartitionDateSource": "SomeTime"}}
+    assert put(TargetObjectKeyFormat=source) == (400, "MalformedXML")
+
+
+def test_other_people_may_not(s3, other, bucket):
+    assert refused(other.get_bucket_logging, Bucket=bucket) == (403, "AccessDenied")
+    assert refused(other.put_bucket_logging, Bucket=bucket, BucketLoggingStatus={}) == (403, "AccessDenied")

@@ -3,6 +3,7 @@
 from objstore.api.call import Call, Reply
 from objstore.api.handlers.objects import bucket_of
 from objstore.s3 import tokens
+from objstore.s3.documents import logging
 from objstore.s3.documents.logging import BucketLoggingStatus
 from objstore.s3.errors import CrossLocationLoggingProhibited, InvalidTargetBucketForLogging
 from objstore.service.subresources import FAMILIES, SUBRESOURCES
@@ -26,16 +27,29 @@ async def delete(call: Call) -> Reply:
 
 
 async def put_logging(call: Call) -> Reply:
-    """PutBucketLogging: the log goes to a bucket of the same owner, in the same region."""
+    """PutBucketLogging: the log goes to a bucket of the same owner, in the same region.
+
+    Where ACLs count, that bucket must let logs be delivered already. Where they are turned off, its policy
+    may come later: without one nothing is delivered.
+    """
     document: BucketLoggingStatus = call.document
     bucket = bucket_of(call)
-    if document.logging_enabled is not None:
-        name = document.logging_enabled.target_bucket
-        target = call.services.buckets.find(name)
-        if target is None or target.owner_id != bucket.owner_id:
-            raise InvalidTargetBucketForLogging(TargetBucket=ascii(name)[1:-1])
-        if target.region != bucket.region:
-            raise CrossLocationLoggingProhibited
+    wanted = document.logging_enabled
+    if wanted is None:
+        return await put(call)
+    logging.check(document, bucket)
+    target = call.services.buckets.find(wanted.target_bucket)
+    shown = ascii(wanted.target_bucket)[1:-1]
+    if target is None:
+        raise InvalidTargetBucketForLogging(TargetBucket=shown)
+    if target.owner_id != bucket.owner_id:
+        raise InvalidTargetBucketForLogging(
+            "The owner for the bucket to be logged and the target bucket must be the same.",
+            TargetBucket=shown,
+        )
+    if target.region != bucket.region:
+        raise CrossLocationLoggingProhibited
+    await call.permissions.check_log_target(bucket, target, wanted)
     return await put(call)
 
 

@@ -72,6 +72,7 @@ async def copy_object(call: Call) -> Reply:
 
     def reply(copied: tuple[ObjectVersion, ObjectVersion]) -> Reply:
         version, original = copied
+        call.notes.version, call.notes.original = version, original
         checksum = version.attributes.checksum
         return Reply(
             headers={
@@ -101,6 +102,7 @@ async def upload_part_copy(call: Call) -> Reply:
 
     def reply(copied: tuple[Part, ObjectVersion]) -> Reply:
         part, original = copied
+        call.notes.size, call.notes.original = part.size, original
         checksum = part.checksum if upload.attributes.checksum is not None else None
         return Reply(
             headers={
@@ -128,7 +130,9 @@ async def _source(call: Call) -> Source:
         raise AccessDenied()
     conditions = parse_conditions(headers, clock.now_s(), COPY_SOURCE_PREFIX)
     customer_key = customer_key_of(call, SOURCE_CUSTOMER)
-    return Source(bucket, named.key, named.version_id, conditions, customer_key)
+    source = Source(bucket, named.key, named.version_id, conditions, customer_key)
+    call.notes.source = source
+    return source
 
 
 async def _found(call: Call, source: Source, copying: Awaitable[T]) -> T:

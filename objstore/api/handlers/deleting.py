@@ -54,7 +54,8 @@ async def delete_many(call: Call) -> Reply:
     outcomes = await call.services.deletions.delete_many(
         bucket, deletions, allow, owner_id=bucket.owner_id, bypass_governance=bypasses, origin=call.origin
     )
-    entries = [_entry(deletion, outcome) for deletion, outcome in zip(deletions, outcomes, strict=True)]
+    call.notes.deletions = tuple(zip(deletions, outcomes, strict=True))
+    entries = [_entry(deletion, outcome) for deletion, outcome in call.notes.deletions]
     if document.quiet:
         entries = [entry for entry in entries if isinstance(entry, documents.DeleteError)]
     return Reply(document=documents.DeleteResult(entries=tuple(entries)))

@@ -75,6 +75,7 @@ async def upload_part(call: Call) -> Reply:
     part, checksum = await call.services.uploads.put_part(
         bucket_of(call), upload, number, call.body, parse_integrity(call.headers), customer_key
     )
+    call.notes.size = part.size
     header = checksums.ALGORITHMS[checksum.algorithm].header
     return Reply(
         headers={
@@ -103,6 +104,7 @@ async def complete(call: Call) -> Reply:
     rules = lifecycle_of(call)
 
     def reply(version: ObjectVersion) -> Reply:
+        call.notes.version = version
         checksum = version.attributes.checksum
         return Reply(
             headers={

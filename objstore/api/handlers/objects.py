@@ -76,7 +76,7 @@ async def put(call: Call) -> Reply:
             " parameters"
         )
     rules = lifecycle_of(call)
-    version = await call.services.objects.put(bucket, call.key, call.body, new)
+    version = call.notes.version = await call.services.objects.put(bucket, call.key, call.body, new)
     return Reply(
         headers={
             "etag": f'"{version.etag}"',
@@ -207,10 +207,11 @@ async def find(call: Call, bucket: Bucket) -> ObjectVersion:
     if version_id is not None:
         check_version_id(version_id)
     try:
-        return await call.services.objects.find(bucket, call.key, version_id)
+        version = call.notes.version = await call.services.objects.find(bucket, call.key, version_id)
     except NoSuchVersion:
         await call.require("s3:ListBucketVersions", bucket.name)
         raise
+    return version
 
 
 async def new_tags(call: Call) -> dict[str, str]:

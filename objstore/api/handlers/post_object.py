@@ -120,6 +120,7 @@ def _tags(fields: dict[str, str]) -> dict[str, str]:
 
 
 def _reply(call: Call, fields: dict[str, str], version: ObjectVersion, about: dict[str, str]) -> Reply:
+    call.notes.version = version
     path = f"/{quote(version.key)}" if not call.path_style else f"/{call.bucket_name}/{quote(version.key)}"
     location = f"{'https' if call.is_secure else 'http'}://{call.host}{path}"
     headers = {

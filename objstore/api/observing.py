@@ -1,0 +1,145 @@
+"""What is told of a finished request to those who watch its bucket: the lines of its access log.
+
+Nobody waits for any of this: it comes after the last byte of the answer, only where a bucket is watched,
+and whatever goes wrong in it goes to the log and nowhere else.
+"""
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from objstore import clock
+from objstore.iam.authorise import Authoriser
+from objstore.iam.circumstances import Asked, auth_type, signature_version
+from objstore.s3 import access_log
+from objstore.s3.access_log import BatchRecord, Deletion, Record
+from objstore.s3.errors import S3Error
+from objstore.service.watches import Watches
+from objstore.spool import Lines
+
+if TYPE_CHECKING:
+    from objstore.api.pipeline import Exchange
+
+_AUTH_TYPES: Final = {"REST-HEADER": "AuthHeader", "REST-QUERY-STRING": "QueryString"}
+_SIGNATURES: Final = {"AWS": "SigV2", "AWS4-HMAC-SHA256": "SigV4"}
+
+_log = logging.getLogger("objstore.api")
+
+
+class LineSink(Protocol):
+    """What takes the lines of access logs: `spool.Spool`."""
+
+    def put(self, head: str, lines: Lines) -> None:
+        """Take lines, which belong where the head says. Does not wait."""
+        ...
+
+
+class Observer:
+    """Tells who watches a bucket what was asked of it."""
+
+    def __init__(self, watches: Watches, authoriser: Authoriser, host_id: str, sink: LineSink | None) -> None:
+        self.watches = watches
+        self._authoriser = authoriser
+        self._host_id = host_id
+        self._sink = sink
+
+    def tell(self, exchange: "Exchange", status: int, sent_bytes: int, seconds: float) -> None:
+        """Log a finished request where that is wanted. Never raises."""
+        try:
+            if self._sink is not None:
+                self._write_lines(self._sink, exchange, status, sent_bytes, seconds)
+        except Exception:
+            _log.exception("request not observed", extra={"request_id": exchange.request_id})
+
+    def _write_lines(
+        self, sink: LineSink, exchange: "Exchange", status: int, sent_bytes: int, seconds: float
+    ) -> None:
+        watch, source = exchange.watch, exchange.notes.source
+        if watch is not None and watch.log_head is not None:
+            record = self._record(exchange, status, sent_bytes, seconds)
+            sink.put(watch.log_head, record)
+            if exchange.notes.deletions:
+                sink.put(watch.log_head, BatchRecord(record, _deletions(exchange)))
+        if source is None:
+            return
+        watch = self.watches.of(source.bucket)
+        if watch is not None and watch.log_head is not None:
+            record = self._record(exchange, status, 0, seconds)
+            sink.put(watch.log_head, _of_source(record, exchange))
+
+    def _record(self, exchange: "Exchange", status: int, sent_bytes: int, seconds: float) -> Record:
+        request, operation, about = exchange.request, exchange.operation, exchange.about
+        assert exchange.bucket is not None or exchange.notes.source is not None
+        bucket = exchange.bucket
+        asked = Asked(exchange.identity, operation.action or "", bucket, exchange.key or None, about=about)
+        signed, version = signature_version(asked), exchange.notes.version
+        is_anonymous = exchange.identity.is_anonymous
+        tls_version, cipher = _tls(request.tls)
+        received_s = max(exchange.began_s, exchange.wire.last_read_s)
+        first, second = request.http_version
+        return Record(
+            owner_id="" if bucket is None else bucket.owner_id,
+            bucket="" if bucket is None else bucket.name,
+            time_ms=clock.now_ms() - int(seconds * 1000),
+            operation=access_log.operation_name(
+                operation.name,
+                request.method,
+                operation.query[0] if operation.query else "",
+                is_object=operation.scope == "object",
+            ),
+            request_id=exchange.request_id,
+            remote=request.remote,
+            requester="" if is_anonymous else exchange.identity.user_id,
+            key=exchange.key,
+            request_line=f"{request.method} {request.target} HTTP/{first}.{second}",
+            status=status,
+            code=exchange.code,
+            sent_bytes=sent_bytes,
+            object_bytes=exchange.notes.size if version is None else version.size,
+            total_ms=round(seconds * 1000),
+            turn_around_ms=max(0, round((exchange.answered_s - received_s) * 1000)),
+            referer=about.headers.get("referer"),
+            agent=about.headers.get("user-agent"),
+            version_id=about.query.get("versionId", ""),
+            host_id=self._host_id,
+            signature_version="" if signed is None else _SIGNATURES[signed],
+            cipher=cipher,
+            auth_type=_AUTH_TYPES.get(auth_type(asked) or "", ""),
+            host=about.headers.get("host", ""),
+            tls_version=tls_version,
+            needed_acl=status < 400 and operation.action is not None and self._authoriser.needs_acl(asked),
+        )
+
+
+def _deletions(exchange: "Exchange") -> tuple[Deletion, ...]:
+    return tuple(
+        Deletion(one.key, one.version_id or "", outcome.status, outcome.code)
+        if isinstance(outcome, S3Error)
+        else Deletion(one.key, one.version_id or "", 204, "")
+        for one, outcome in exchange.notes.deletions
+    )
+
+
+def _of_source(record: Record, exchange: "Exchange") -> Record:
+    """The line in the log of the bucket that is copied from."""
+    source, original = exchange.notes.source, exchange.notes.original
+    assert source is not None
+    is_part = exchange.operation.name == "UploadPartCopy"
+    return replace(
+        record,
+        owner_id=source.bucket.owner_id,
+        bucket=source.bucket.name,
+        operation=access_log.PART_COPY_SOURCE if is_part else access_log.COPY_SOURCE,
+        key=source.key,
+        object_bytes=None if original is None else original.size,
+        version_id=source.version_id or "",
+        needed_acl=False,
+    )
+
+
+def _tls(connection: Any) -> tuple[str, str]:
+    """Version and cipher suite of a TLS connection; empty without one."""
+    if connection is None:
+        return "", ""
+    cipher = connection.cipher()
+    return connection.version() or "", cipher[0] if cipher else ""
