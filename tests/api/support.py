@@ -16,7 +16,9 @@ from objstore.model import Identity
 from objstore.s3 import sigv4
 from objstore.service import Services, build_services, failures
 from objstore.service.buckets import BucketRules
+from objstore.service.encryption import EncryptionRules
 from tests.service.support import DictStore, LocalFacts
+from tests.support.keys import envelopes_over
 
 REGION = "us-east-1"
 ROOT = Identity("a" * 64, "root", "Root", access_key="ROOTKEY", is_root=True)
@@ -215,7 +217,9 @@ async def running_door(
     """A door on a free port. `wrap` may put something else in the place of the services."""
     facts, store = LocalFacts(), DictStore()
     shared: Any = Shared()
-    services = build_services(facts, store, shared, 0, BucketRules((REGION,)))
+    services = build_services(
+        facts, store, shared, 0, BucketRules((REGION,)), envelopes_over(facts), EncryptionRules()
+    )
     door = S3Door(
         wrap(services),
         services.buckets,
