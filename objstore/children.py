@@ -138,6 +138,7 @@ def _services(
     from objstore.service import build_services
     from objstore.service.buckets import BucketRules
     from objstore.service.encryption import EncryptionRules
+    from objstore.service.selections import SelectLimits
 
     config = order.config
     keyring = Keyring(metadata, order.sealer, shared)
@@ -157,6 +158,7 @@ def _services(
         targets=[webhook.partition("=")[0] for webhook in config.webhooks],
         lifecycle_day_s=config.lifecycle_debug_day_s,
         remotes={remote.name: remote.users for remote in config.remotes},
+        select=SelectLimits(config.select_concurrency, config.select_memory_bytes, config.select_time_s),
     )
 
 

@@ -325,6 +325,18 @@ class Config(BaseSettings):
     )
     buckets_max: int = _setting(10_000, "Buckets one user may own.", unit="buckets", ge=1, le=1_000_000)
 
+    select_concurrency: int = _setting(
+        2,
+        "Queries (SelectObjectContent) a worker runs at once, each in a process of its own; 0: none.",
+        unit="queries",
+        ge=0,
+        le=64,
+    )
+    select_memory_bytes: ByteSize = _setting(
+        "256 MiB", "Data one query may hold in memory.", unit="bytes", ge=64 * MIB, le=65_536 * MIB
+    )
+    select_time_s: float = _setting(300.0, "How long one query may take.", unit="seconds", ge=1, le=86_400)
+
     new_buckets: Literal["blocked", "acls"] = _setting(
         "blocked",
         "What a new bucket gets: ACLs off and public access blocked, as on AWS today; or ACLs on and "

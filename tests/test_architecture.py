@@ -10,7 +10,7 @@ LEVELS = {
     **dict.fromkeys(("shared_state", "outbound", "spool"), 0),
     "erasure": 1,
     **dict.fromkeys(("storage", "meta"), 2),
-    **dict.fromkeys(("iam", "events", "remote", "encryption"), 3),
+    **dict.fromkeys(("iam", "events", "remote", "encryption", "select"), 3),
     "service": 4,
     "jobs": 5,
     **dict.fromkeys(("api", "admin", "console"), 6),

@@ -33,6 +33,7 @@ from objstore.api.handlers import (
     post_object,
     replication,
     restoring,
+    select,
     versioning,
 )
 from objstore.s3.documents.acceleration import AccelerateConfiguration
@@ -54,6 +55,7 @@ from objstore.s3.documents.notification import NotificationConfiguration
 from objstore.s3.documents.payment import RequestPaymentConfiguration
 from objstore.s3.documents.replication import ReplicationConfiguration
 from objstore.s3.documents.restoring import RestoreRequest
+from objstore.s3.documents.select import SelectObjectContentRequest
 from objstore.s3.documents.tagging import Tagging
 from objstore.s3.documents.tiering import IntelligentTieringConfiguration
 from objstore.s3.documents.versioning import VersioningConfiguration
@@ -136,7 +138,7 @@ OPERATIONS: Final = (
     Operation("PostObject",         "POST",   "bucket",  (),                       None,              post_object.upload, event="s3:ObjectCreated:Post"),  # the form in the body says who asks
     Operation("RenameObject",       "PUT",    "object",  ("renameObject",),        "s3:PutObject",    None, reason=DIRECTORY),
     Operation("RestoreObject",      "POST",   "object",  ("restore",),             "s3:RestoreObject", restoring.restore, document=RestoreRequest, event="s3:ObjectRestore:Post"),
-    Operation("SelectObjectContent", "POST",  "object",  ("select", "select-type=2"), "s3:GetObject", None, reason=LATER),
+    Operation("SelectObjectContent", "POST",  "object",  ("select", "select-type=2"), "s3:GetObject", select.select, document=SelectObjectContentRequest),
     Operation("GetObjectTorrent",   "GET",    "object",  ("torrent",),             "s3:GetObjectTorrent", None, version_action="s3:GetObjectVersionTorrent", reason=TORRENT),
     Operation("WriteGetObjectResponse", "POST", "bucket", (),                      "s3-object-lambda:WriteGetObjectResponse", None, header="x-amz-request-route", reason=LAMBDA),
 

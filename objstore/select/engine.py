@@ -13,7 +13,6 @@ import duckdb
 
 from objstore.s3 import errors
 from objstore.s3.errors import S3Error
-from objstore.select import translate
 from objstore.select.job import Job
 from objstore.select.parser import parse
 from objstore.select.records import (
@@ -28,20 +27,20 @@ from objstore.select.records import (
     Portion,
     cut,
 )
-from objstore.select.translate import Columns, Kind, Statements
+from objstore.select.timestamps import MACROS
+from objstore.select.translate import translate
+from objstore.select.typed import FAILURE, Columns, Kind, Statements, literal
 
 FETCHED_ROWS: Final = 5000
-_FIELDS: Final = (
-    f"(SELECT string_split(u, '{FIELD}') AS r FROM (SELECT unnest(string_split($c::VARCHAR, '{RECORD}')) AS u))"
-)
+_TEXTS: Final = f"SELECT unnest(string_split($c::VARCHAR, '{RECORD}')) AS u"
+_FIELDS: Final = f"(SELECT string_split(u, '{FIELD}') AS r FROM ({_TEXTS}))"
 _LISTS: Final = "(SELECT unnest($c::VARCHAR[][]) AS r)"
-_VALUES: Final = (
-    f"(SELECT CAST(u AS JSON) AS r FROM (SELECT unnest(string_split($c::VARCHAR, '{RECORD}')) AS u))"
-)
+_VALUES: Final = f"(SELECT CAST(u AS JSON) AS r FROM ({_TEXTS}))"
 _INTEGERS: Final = frozenset(
     {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "HUGEINT"}
 )
 
+AnyRecords = CsvRecords | JsonLines | JsonDocument
 Emit = Callable[[bytes], None]
 Report = Callable[[int, int], None]
 
@@ -77,9 +76,7 @@ class Evaluation:
 
     def _run_text(self, pieces: Iterator[bytes]) -> None:
         job = self._job
-        records = {"csv": lambda: CsvRecords(job.csv), "json-lines": JsonLines, "json-document": JsonDocument}[
-            job.format
-        ]()
+        records = _records(job)
         if isinstance(records, CsvRecords) and job.has_head:
             self._read_head(records, next(pieces))
         if records.is_ready:
@@ -117,7 +114,7 @@ class Evaluation:
                 yield data
         decoder.finish()
 
-    def _take(self, records: CsvRecords | JsonLines | JsonDocument, portion: Portion | None) -> None:
+    def _take(self, records: AnyRecords, portion: Portion | None) -> None:
         if portion is None:
             return
         if not self._statements:
@@ -125,15 +122,15 @@ class Evaluation:
         self._execute("values" if isinstance(portion, str) else "lists", {"c": portion})
         self._report(self.scanned, self.processed)
 
-    def _prepare(self, records: CsvRecords | JsonLines | JsonDocument) -> None:
+    def _prepare(self, records: AnyRecords) -> None:
         output = self._job.output
         if not isinstance(records, CsvRecords):
-            self._statements["values"] = translate.translate(self._query, Columns("json"), output, _VALUES)
+            self._statements["values"] = translate(self._query, Columns("json"), output, _VALUES)
             return
         names = tuple(records.header or ()) if self._job.csv.header == "USE" else None
         columns = Columns("csv", names)
-        self._statements["values"] = translate.translate(self._query, columns, output, _FIELDS)
-        self._statements["lists"] = translate.translate(self._query, columns, output, _LISTS)
+        self._statements["values"] = translate(self._query, columns, output, _FIELDS)
+        self._statements["lists"] = translate(self._query, columns, output, _LISTS)
 
     def _execute(self, form: str, bound: dict[str, Any]) -> None:
         statements = self._statements[form]
@@ -172,9 +169,11 @@ class Evaluation:
     def _run_parquet(self, pieces: Iterator[bytes]) -> None:
         for _ in pieces:
             raise AssertionError("a Parquet file is not fed")
-        file = translate.literal(_descriptor_path(self._job))
+        file = literal(_descriptor_path(self._job))
         options = "binary_as_string=true, file_row_number=true"
-        described = self._database.execute(f"DESCRIBE SELECT * FROM read_parquet({file}, {options})").fetchall()
+        described = self._database.execute(
+            f"DESCRIBE SELECT * FROM read_parquet({file}, {options})"
+        ).fetchall()
         names = tuple(str(row[0]) for row in described[:-1])
         shown = [_parquet_column(f"k{number}", str(row[1])) for number, row in enumerate(described[:-1])]
         aliases = ", ".join(f"k{number}" for number in range(len(described)))
@@ -182,7 +181,7 @@ class Evaluation:
         source = f"(SELECT {columns} FROM read_parquet({file}, {options}) AS t({aliases})"
         source += self._row_groups(file, f"k{len(names)}") + ")"
         shape = Columns("parquet", names, tuple(kind for _, kind in shown))
-        self._statements["values"] = translate.translate(self._query, shape, self._job.output, source)
+        self._statements["values"] = translate(self._query, shape, self._job.output, source)
         self._execute("values", {})
         self._finish()
 
@@ -203,6 +202,15 @@ class Evaluation:
                 conditions.append(f"{row_number} BETWEEN {first} AND {first + count - 1}")
             first += count
         return f" WHERE {' OR '.join(conditions)}"
+
+
+def _records(job: Job) -> AnyRecords:
+    match job.format:
+        case "csv":
+            return CsvRecords(job.csv)
+        case "json-lines":
+            return JsonLines()
+    return JsonDocument()
 
 
 def _gathered(pieces: Iterator[bytes]) -> Iterator[bytes]:
@@ -239,7 +247,7 @@ def _open(job: Job) -> duckdb.DuckDBPyConnection:
             "preserve_insertion_order": "true",
         },
     )
-    for macro in translate.MACROS:
+    for macro in MACROS:
         database.execute(macro)
     now = datetime.fromtimestamp(job.now_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
     database.execute(f"CREATE MACRO s3_now() AS {{'t': TIMESTAMP '{now}', 'o': 0, 'p': 8}}")
@@ -273,7 +281,7 @@ def _parquet_column(name: str, type_: str) -> tuple[str, Kind]:
 def _meaning(failure: duckdb.Error) -> S3Error:
     """The S3 error that a failure of DuckDB's is."""
     message = str(failure)
-    raised = re.search(f"{re.escape(translate.FAILURE)}([A-Za-z]+)", message)
+    raised = re.search(f"{re.escape(FAILURE)}([A-Za-z]+)", message)
     if raised:
         return S3Error.by_code[raised.group(1)]()
     match failure:

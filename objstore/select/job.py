@@ -2,11 +2,11 @@
 
 import dataclasses
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from objstore.select.records import CsvInput, Scan
-from objstore.select.translate import CsvOutput, JsonOutput
+from objstore.select.typed import CsvOutput, JsonOutput
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +20,9 @@ class Job:
     expression: str
     format: str
     compression: str = "NONE"
-    csv: CsvInput = CsvInput()
-    output: CsvOutput | JsonOutput = CsvOutput()
-    scan: Scan = Scan()
+    csv: CsvInput = field(default_factory=CsvInput)
+    output: CsvOutput | JsonOutput = field(default_factory=CsvOutput)
+    scan: Scan = field(default_factory=Scan)
     has_head: bool = False
     parquet_descriptor: int | None = None
     now_ms: int = 0

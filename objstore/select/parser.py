@@ -1,7 +1,7 @@
 """S3 Select's SQL: tokens to nodes, by recursive descent with bounds on depth and size."""
 
 import re
-from typing import Final, NoReturn, cast
+from typing import Final, NoReturn
 
 from objstore.s3 import errors
 from objstore.s3.errors import S3Error
@@ -565,7 +565,7 @@ class _Parser:
 
     def _trim(self) -> Call:
         self._open()
-        side = cast(str, self._take().text) if self._is("LEADING", "TRAILING", "BOTH") else ""
+        side = self._take().text if self._is("LEADING", "TRAILING", "BOTH") else ""
         if side and self._accept("FROM"):
             arguments = (self._expression(),)
         else:
@@ -599,7 +599,9 @@ def _number(token: Token) -> Literal:
         return Literal("float", text)
     if len(text) > 38:
         raise errors.NumberFormatError
-    return Literal("decimal", f"0{text}" if text.startswith(".") else f"{text}0" if text.endswith(".") else text)
+    return Literal(
+        "decimal", f"0{text}" if text.startswith(".") else f"{text}0" if text.endswith(".") else text
+    )
 
 
 def _ion(token: Token) -> Literal:

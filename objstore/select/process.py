@@ -61,18 +61,16 @@ async def run(
     The process is started by the first step and killed when the generator is closed. Raises the S3 error
     that the query comes to, ExternalEvalException when its process dies of it, and what `source` raises.
     """
-    ours, theirs = socket.socketpair()
-    try:
-        with theirs:
-            process = await blocking.run(_start, theirs, descriptors)
-    except BaseException:
-        ours.close()
-        raise
+    process, feed, answers = await blocking.run(_start, descriptors)
     feeding: asyncio.Task[None] | None = None
+    writers: list[asyncio.StreamWriter] = []
     try:
-        reader, writer = await asyncio.open_connection(sock=ours, limit=child.FRAME_BYTES_MAX)
-        feeding = asyncio.create_task(_feed(writer, job, source))
-        async with aclosing(_messages(reader, feeding)) as messages:
+        _, to_process = await asyncio.open_connection(sock=feed)
+        writers.append(to_process)
+        from_process, unused = await asyncio.open_connection(sock=answers, limit=PIECE_BYTES)
+        writers.append(unused)
+        feeding = asyncio.create_task(_feed(to_process, job, source))
+        async with aclosing(_messages(from_process, feeding)) as messages:
             async for message in messages:
                 yield message
     finally:
@@ -81,15 +79,35 @@ async def run(
             feeding.cancel()
             with suppress(asyncio.CancelledError, Exception):
                 await feeding
-            writer.close()
+        for writer in writers:
+            writer.transport.abort()
         await asyncio.shield(blocking.run(process.wait, END_S))
 
 
-def _start(theirs: socket.socket, descriptors: tuple[int, ...]) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(
+def _start(descriptors: tuple[int, ...]) -> tuple["subprocess.Popen[bytes]", socket.socket, socket.socket]:
+    """The process, our end of what it reads and our end of what it writes.
+
+    Two sockets, because a query may end before it has read everything: what cannot be written any more must
+    not take along what is still to be read.
+    """
+    feed, its_feed = socket.socketpair()
+    answers, its_answers = socket.socketpair()
+    with its_feed, its_answers:
+        try:
+            return _spawn(its_feed, its_answers, descriptors), feed, answers
+        except BaseException:
+            feed.close()
+            answers.close()
+            raise
+
+
+def _spawn(
+    feed: socket.socket, answers: socket.socket, descriptors: tuple[int, ...]
+) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(  # noqa: S603  (our own program, nothing of the caller's in it)
         [sys.executable, "-I", "-m", child.__name__],
-        stdin=theirs,
-        stdout=theirs,
+        stdin=feed.fileno(),
+        stdout=answers.fileno(),
         stderr=subprocess.DEVNULL,
         cwd="/",
         env={},
@@ -97,17 +115,22 @@ def _start(theirs: socket.socket, descriptors: tuple[int, ...]) -> "subprocess.P
     )
 
 
-async def _feed(
-    writer: asyncio.StreamWriter, job: Job, source: AsyncIterator[bytes | memoryview]
-) -> None:
-    """Give the process its job and the object's bytes, as fast as it takes them."""
-    await _write(writer, job.to_json())
-    async for data in source:
-        view = memoryview(data)
-        for offset in range(0, len(view), PIECE_BYTES):
-            await _write(writer, view[offset : offset + PIECE_BYTES])
-    writer.write(child.LENGTH.pack(0))
-    await writer.drain()
+async def _feed(writer: asyncio.StreamWriter, job: Job, source: AsyncIterator[bytes | memoryview]) -> None:
+    """Give the process its job and the object's bytes, as fast as it takes them.
+
+    Where the object cannot be read to its end the process learns that its input was cut off.
+    """
+    try:
+        await _write(writer, job.to_json())
+        async for data in source:
+            view = memoryview(data)
+            for offset in range(0, len(view), PIECE_BYTES):
+                await _write(writer, view[offset : offset + PIECE_BYTES])
+        writer.write(child.LENGTH.pack(0))
+        await writer.drain()
+    except BaseException:
+        writer.transport.abort()
+        raise
 
 
 async def _write(writer: asyncio.StreamWriter, data: bytes | memoryview) -> None:

@@ -206,9 +206,7 @@ class CsvRecords:
         """Records put together again that were cut within quotes."""
         dialect = self._dialect
         for piece in records:
-            if not self._open and (
-                not piece or (dialect.comments and piece.startswith(dialect.comments))
-            ):
+            if not self._open and (not piece or (dialect.comments and piece.startswith(dialect.comments))):
                 continue
             self._open.append(piece)
             if sum(map(len, self._open)) > RECORD_CHARACTERS_MAX:
@@ -266,9 +264,15 @@ def _split(record: str, dialect: CsvInput) -> list[str]:
     while offset < len(record):
         character = record[offset]
         following = record[offset + 1 : offset + 2]
-        if is_quoted and character == dialect.escape and following and following in (
-            dialect.quote,
-            dialect.escape,
+        if (
+            is_quoted
+            and character == dialect.escape
+            and following
+            and following
+            in (
+                dialect.quote,
+                dialect.escape,
+            )
         ):
             field.append(following)
             offset += 1
@@ -296,7 +300,9 @@ class JsonLines:
 
     def feed(self, data: bytes, *, is_last: bool = False) -> Portion | None:
         """The portion of these bytes. Raises JSONParsingError, InvalidTextEncoding."""
-        records = [record for record in self._texts.feed(data, is_last=is_last) if not record.isspace() and record]
+        records = [
+            record for record in self._texts.feed(data, is_last=is_last) if not record.isspace() and record
+        ]
         if not records:
             return None
         return _json_portion(records)

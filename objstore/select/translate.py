@@ -9,12 +9,9 @@ a number where one is needed) and JSON. NULL of a TEXT or JSON expression is S3'
 S3's NULL. A timestamp is a struct: `t` its moment in UTC, `o` its offset in minutes, `p` its precision.
 """
 
-import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from enum import Enum
-from typing import Final, NamedTuple
+from typing import Final
 
 from objstore.s3 import errors
 from objstore.select.lexer import where
@@ -42,96 +39,25 @@ from objstore.select.syntax import (
     Query,
     Step,
 )
-
-SQL_CHARACTERS_MAX: Final = 1024 * 1024
-"""The longest statement made; what would be longer is too complex."""
-FAILURE: Final = "objstore-select:"
-"""Begins the message of an error that a row brings about; the S3 error's code follows."""
-COLUMNS_MAX: Final = 10_000
-
-
-class Kind(Enum):
-    """What is known of an expression's values before a row is there."""
-
-    TEXT = "text"
-    JSON = "json"
-    STRING = "string"
-    INT = "int"
-    DECIMAL = "decimal"
-    DOUBLE = "double"
-    NUMBER = "number"
-    """A double that came from text or JSON, or out of a division: shown without `.0`."""
-    BOOL = "bool"
-    TIMESTAMP = "timestamp"
-    NULL = "null"
-
-
-NUMERIC: Final = frozenset({Kind.INT, Kind.DECIMAL, Kind.DOUBLE, Kind.NUMBER})
-STRINGS: Final = frozenset({Kind.TEXT, Kind.STRING})
-
-
-class Typed(NamedTuple):
-    """One expression in DuckDB's SQL. `is_leaf`: short, so that it may be written several times."""
-
-    sql: str
-    kind: Kind
-    is_leaf: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """What a row is: a list of CSV fields `r`, one JSON value `r`, or Parquet's columns `c0`, `c1`, …
-
-    `names`: of the CSV header, where it may be used, or of Parquet's columns, whose kinds are `kinds`.
-    """
-
-    format: str
-    names: tuple[str, ...] | None = None
-    kinds: tuple[Kind, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class CsvOutput:
-    """How result records are written as CSV."""
-
-    field_delimiter: str = ","
-    record_delimiter: str = "\n"
-    quote: str = '"'
-    escape: str = '"'
-    always_quotes: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class JsonOutput:
-    """How result records are written as JSON."""
-
-    record_delimiter: str = "\n"
-
-
-@dataclass(frozen=True, slots=True)
-class Statements:
-    """What to run.
-
-    Without aggregates: `rows` once for each portion of the input, giving one text a record. With them,
-    `rows` gives one row of partial results a portion, to be gathered in the table `partials`, and `final` the
-    one record.
-    """
-
-    rows: str
-    final: str | None
-    limit: int | None
-
-
-def literal(text: str) -> str:
-    """A string literal of DuckDB's: nothing but a quote is special in it."""
-    if "\0" in text:
-        raise errors.InvalidTextEncoding
-    return "'" + text.replace("'", "''") + "'"
-
-
-def failure(error: type[errors.S3Error], as_type: str) -> str:
-    """An expression that raises `error` for the row it is evaluated for."""
-    return f"CAST(error({literal(FAILURE + error.code)}) AS {as_type})"
+from objstore.select.timestamps import FORMATS, format_pieces
+from objstore.select.typed import (
+    COLUMNS_MAX,
+    NUMERIC,
+    STRINGS,
+    Columns,
+    CsvOutput,
+    JsonOutput,
+    Kind,
+    Statements,
+    Typed,
+    checked,
+    failure,
+    json_compare,
+    json_string,
+    literal,
+    of_type,
+    quoted_field,
+)
 
 
 def translate(query: Query, columns: Columns, output: CsvOutput | JsonOutput, source: str) -> Statements:
@@ -165,11 +91,11 @@ class _Translator:
         if not is_aggregate:
             record = self._everything(output) if query.is_everything else self._record(output)
             rows = f"SELECT {record} FROM {source}{condition}"
-            return Statements(_checked(rows), None, query.limit)
+            return Statements(checked(rows), None, query.limit)
         self._allows_aggregates = True
         record = self._record(output)
         rows = f"SELECT {', '.join(self._partials) or '0 AS p0'} FROM {source}{condition}"
-        return Statements(_checked(rows), _checked(f"SELECT {record} FROM partials"), query.limit)
+        return Statements(checked(rows), checked(f"SELECT {record} FROM partials"), query.limit)
 
     # Rows.
 
@@ -181,10 +107,10 @@ class _Translator:
             name = self._name()
             match step:
                 case EveryIndex():
-                    items = _of_type(name, "ARRAY", f"nullif(json_extract({name}, '$[*]'), [])", "[NULL]")
+                    items = of_type(name, "ARRAY", f"nullif(json_extract({name}, '$[*]'), [])", "[NULL]")
                     found = f"flatten(list_transform({found}, lambda {name}: {items}))"
                 case EveryKey():
-                    items = _of_type(name, "OBJECT", f"nullif(json_extract({name}, '$.*'), [])", "[NULL]")
+                    items = of_type(name, "OBJECT", f"nullif(json_extract({name}, '$.*'), [])", "[NULL]")
                     found = f"flatten(list_transform({found}, lambda {name}: {items}))"
                 case _:
                     inner = self._step(Typed(name, Kind.JSON, is_leaf=True), step)
@@ -207,9 +133,11 @@ class _Translator:
     def _written(self, named: Sequence[tuple[str, Typed]], output: CsvOutput | JsonOutput) -> str:
         if isinstance(output, CsvOutput):
             delimiter = f" || {literal(output.field_delimiter)} || "
-            return "(" + delimiter.join(_quoted(self._csv_text(value), output) for _, value in named) + ")"
+            return (
+                "(" + delimiter.join(quoted_field(self._csv_text(value), output) for _, value in named) + ")"
+            )
         members = ", ".join(
-            f"{literal(_json_string(name) + ':')} || {self._json_text(value)}" for name, value in named
+            f"{literal(json_string(name) + ':')} || {self._json_text(value)}" for name, value in named
         )
         return f"('{{' || coalesce(array_to_string([{members}], ','), '') || '}}')"
 
@@ -227,10 +155,11 @@ class _Translator:
         if columns.format == "json":
             return self._whole_json(output)
         if isinstance(output, CsvOutput):
-            field = _quoted("v", output)
+            field = quoted_field("v", output)
             return f"array_to_string(list_transform(r, lambda v: {field}), {literal(output.field_delimiter)})"
         names = ", ".join(literal(name) for name in columns.names or ())
-        member = f"to_json(coalesce(CAST([{names}] AS VARCHAR[])[i], '_' || i))::VARCHAR || ':' || to_json(v)::VARCHAR"
+        name = f"to_json(coalesce(CAST([{names}] AS VARCHAR[])[i], '_' || i))::VARCHAR"
+        member = f"{name} || ':' || to_json(v)::VARCHAR"
         return (
             f"('{{' || coalesce(array_to_string(list_transform(r, lambda v, i: {member}), ','), '') || '}}')"
         )
@@ -239,13 +168,13 @@ class _Translator:
         row = Typed("r", Kind.JSON, is_leaf=True)
         if isinstance(output, JsonOutput):
             alone = f"('{{\"_1\":' || {self._json_text(row)} || '}}')"
-            return f"coalesce({_of_type('r', 'OBJECT', 'json(r)::VARCHAR', alone)}, '{{}}')"
+            return f"coalesce({of_type('r', 'OBJECT', 'json(r)::VARCHAR', alone)}, '{{}}')"
         value = Typed("v", Kind.JSON, is_leaf=True)
         fields = (
             f"array_to_string(list_transform(json_extract(r, '$.*'), "
-            f"lambda v: {_quoted(self._csv_text(value), output)}), {literal(output.field_delimiter)})"
+            f"lambda v: {quoted_field(self._csv_text(value), output)}), {literal(output.field_delimiter)})"
         )
-        return _of_type("r", "OBJECT", fields, _quoted(self._csv_text(row), output))
+        return of_type("r", "OBJECT", fields, quoted_field(self._csv_text(row), output))
 
     def _csv_text(self, value: Typed) -> str:
         match value.kind:
@@ -320,7 +249,7 @@ class _Translator:
         if value.is_leaf:
             return body(value.sql)
         name = self._name()
-        return _checked(f"list_transform([{value.sql}], lambda {name}: {body(name)})[1]")
+        return checked(f"list_transform([{value.sql}], lambda {name}: {body(name)})[1]")
 
     def _path(self, path: Path) -> Typed:
         if EveryKey() in path.steps or EveryIndex() in path.steps:
@@ -377,14 +306,14 @@ class _Translator:
         if isinstance(step, Index):
             number = step.number
             return Typed(
-                self._let(value, lambda v: _of_type(v, "ARRAY", f"json_extract({v}, '$[{number}]')", "NULL")),
+                self._let(value, lambda v: of_type(v, "ARRAY", f"json_extract({v}, '$[{number}]')", "NULL")),
                 Kind.JSON,
             )
         assert isinstance(step, Key)
         if step.is_quoted:
             pointer = literal(_pointer(step.name))
             return Typed(
-                self._let(value, lambda v: _of_type(v, "OBJECT", f"json_extract({v}, {pointer})", "NULL")),
+                self._let(value, lambda v: of_type(v, "OBJECT", f"json_extract({v}, {pointer})", "NULL")),
                 Kind.JSON,
             )
         return Typed(self._let(value, lambda v: self._member(v, step.name)), Kind.JSON)
@@ -398,13 +327,13 @@ class _Translator:
             f"CASE len({name}) WHEN 0 THEN NULL WHEN 1 THEN {found} "
             f"ELSE {failure(errors.AmbiguousFieldName, 'JSON')} END"
         )
-        return _of_type(value, "OBJECT", f"list_transform([{keys}], lambda {name}: {chosen})[1]", "NULL")
+        return of_type(value, "OBJECT", f"list_transform([{keys}], lambda {name}: {chosen})[1]", "NULL")
 
     # Expressions.
 
     def _typed(self, expression: Expression) -> Typed:
         made = self._dispatch(expression)
-        _checked(made.sql)
+        checked(made.sql)
         return made
 
     def _dispatch(self, expression: Expression) -> Typed:
@@ -434,14 +363,16 @@ class _Translator:
             case Comparison(operator, left, right):
                 return self._compare(operator, self._typed(left), self._typed(right))
             case Connective(operator, operands):
-                return _checked("(" + f" {operator} ".join(self._condition(one) for one in operands) + ")")
+                return checked("(" + f" {operator} ".join(self._condition(one) for one in operands) + ")")
             case Not(operand):
                 return f"(NOT {self._condition(operand)})"
             case In(operand, items):
                 return self._named(
                     self._typed(operand),
                     lambda value: (
-                        "(" + " OR ".join(self._compare("=", value, self._typed(item)) for item in items) + ")"
+                        "("
+                        + " OR ".join(self._compare("=", value, self._typed(item)) for item in items)
+                        + ")"
                     ),
                 )
             case Between(operand, low, high):
@@ -470,7 +401,7 @@ class _Translator:
             case Kind.TEXT | Kind.STRING:
                 return f"CASE lower({value.sql}) WHEN 'true' THEN TRUE WHEN 'false' THEN FALSE END"
             case Kind.JSON:
-                return self._let(value, lambda v: _of_type(v, "BOOLEAN", f"CAST({v} AS BOOLEAN)", "NULL"))
+                return self._let(value, lambda v: of_type(v, "BOOLEAN", f"CAST({v} AS BOOLEAN)", "NULL"))
         raise errors.InvalidDataType("A condition must be true or false.")
 
     def _is(self, value: Typed, what: str) -> str:
@@ -497,7 +428,7 @@ class _Translator:
     def _string(self, value: Typed) -> str:
         """A string; NULL where a JSON value is none."""
         if value.kind is Kind.JSON:
-            return self._let(value, lambda v: _of_type(v, "VARCHAR", f"({v}->>'$')", "NULL"))
+            return self._let(value, lambda v: of_type(v, "VARCHAR", f"({v}->>'$')", "NULL"))
         return self._text(value)
 
     def _compare(self, operator: str, left: Typed, right: Typed) -> str:
@@ -515,7 +446,7 @@ class _Translator:
             return f"({self._truth(left)} {operator} {self._truth(right)})"
         if kinds == {Kind.JSON}:
             return self._named(
-                left, lambda one: self._named(right, lambda two: _json_compare(operator, one.sql, two.sql))
+                left, lambda one: self._named(right, lambda two: json_compare(operator, one.sql, two.sql))
             )
         if kinds & NUMERIC:
             return self._with_number(operator, left, right)
@@ -699,9 +630,7 @@ class _Translator:
         subject = self._typed(case.subject)
         name = subject.sql if subject.is_leaf else self._name()
         named = subject._replace(sql=name, is_leaf=True)
-        made = self._branches(
-            [self._compare("=", named, self._typed(one)) for one, _ in case.branches], case
-        )
+        made = self._branches([self._compare("=", named, self._typed(one)) for one, _ in case.branches], case)
         if subject.is_leaf:
             return made
         return Typed(f"list_transform([{subject.sql}], lambda {name}: {made.sql})[1]", made.kind)
@@ -823,7 +752,9 @@ class _Translator:
     def _date_add(self, part: str, arguments: Sequence[Typed]) -> Typed:
         quantity = self._to_int(self._number(arguments[0]))
         moment, name = self._local(arguments[1])
-        added = f"{name}.t + to_{part.lower()}s(CAST({quantity} AS {'BIGINT' if part in _FINE else 'INTEGER'}))"
+        added = (
+            f"{name}.t + to_{part.lower()}s(CAST({quantity} AS {'BIGINT' if part in _FINE else 'INTEGER'}))"
+        )
         body = (
             f"CASE WHEN {name} IS NULL THEN NULL ELSE "
             f"{{'t': {added}, 'o': {name}.o, 'p': greatest({name}.p, {_PRECISION[part]})}} END"
@@ -839,7 +770,7 @@ class _Translator:
             raise errors.EvaluatorInvalidTimestampFormatPattern
         moment, name = self._local(value)
         pieces = [
-            literal(piece) if is_text else _FORMATS[piece].replace("@", name)
+            literal(piece) if is_text else FORMATS[piece].replace("@", name)
             for is_text, piece in format_pieces(pattern.text)
         ]
         body = " || ".join(pieces) or "''"
@@ -884,7 +815,7 @@ class _Translator:
 
     def _partial(self, sql: str) -> str:
         name = f"p{len(self._partials)}"
-        self._partials.append(f"{_checked(sql)} AS {name}")
+        self._partials.append(f"{checked(sql)} AS {name}")
         return name
 
 
@@ -892,12 +823,6 @@ _NULL: Final = Typed("NULL", Kind.NULL)
 _MISSING: Final = Typed("(NULL)", Kind.NULL)
 _FINE: Final = frozenset({"HOUR", "MINUTE", "SECOND"})
 _PRECISION: Final = {"YEAR": 1, "MONTH": 2, "DAY": 3, "HOUR": 4, "MINUTE": 4, "SECOND": 5}
-
-
-def _checked(sql: str) -> str:
-    if len(sql) > SQL_CHARACTERS_MAX:
-        raise errors.MaxOperatorsExceeded
-    return sql
 
 
 def _literal(value: Literal) -> Typed:
@@ -952,48 +877,6 @@ def _pointer(name: str) -> str:
     return "/" + name.replace("~", "~0").replace("/", "~1")
 
 
-def _of_type(value: str, type_: str, sql: str, otherwise: str) -> str:
-    """`sql` where a JSON value is of this type."""
-    return f"CASE json_type({value}) WHEN '{type_}' THEN {sql} ELSE {otherwise} END"
-
-
-def _json_compare(operator: str, left: str, right: str) -> str:
-    """Two JSON values, NULL where they are not of one type."""
-    integers = "('BIGINT', 'UBIGINT')"
-    numbers = "('BIGINT', 'UBIGINT', 'DOUBLE')"
-    return (
-        f"CASE WHEN json_type({left}) IN {integers} AND json_type({right}) IN {integers} "
-        f"THEN CAST({left} AS HUGEINT) {operator} CAST({right} AS HUGEINT) "
-        f"WHEN json_type({left}) IN {numbers} AND json_type({right}) IN {numbers} "
-        f"THEN CAST({left} AS DOUBLE) {operator} CAST({right} AS DOUBLE) "
-        f"WHEN json_type({left}) = 'VARCHAR' AND json_type({right}) = 'VARCHAR' "
-        f"THEN ({left}->>'$') {operator} ({right}->>'$') "
-        f"WHEN json_type({left}) = 'BOOLEAN' AND json_type({right}) = 'BOOLEAN' "
-        f"THEN CAST({left} AS BOOLEAN) {operator} CAST({right} AS BOOLEAN) END"
-    )
-
-
-def _json_string(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
-
-
-def _quoted(text: str, output: CsvOutput) -> str:
-    """A field of a CSV record, quoted where it has to be."""
-    if not output.quote:
-        return text
-    quote, escape = literal(output.quote), literal(output.escape + output.quote)
-    quoted = f"{quote} || replace(v, {quote}, {escape}) || {quote}"
-    if output.escape not in ("", output.quote):
-        doubled = f"replace(v, {literal(output.escape)}, {literal(output.escape * 2)})"
-        quoted = f"{quote} || replace({doubled}, {quote}, {escape}) || {quote}"
-    body = f"({quoted})"
-    if not output.always_quotes:
-        special = {output.quote, output.field_delimiter, output.record_delimiter, "\n", "\r"}
-        tests = " OR ".join(f"contains(v, {literal(one)})" for one in sorted(special))
-        body = f"CASE WHEN {tests} THEN {quoted} ELSE v END"
-    return body if text == "v" else f"list_transform([{text}], lambda v: {body})[1]"
-
-
 def _operands(expression: Expression) -> tuple[Expression, ...]:
     """The expressions directly inside one."""
     match expression:
@@ -1032,127 +915,3 @@ def _is_of_aggregates(expression: Expression) -> bool:
         case Path():
             return False
     return all(map(_is_of_aggregates, _operands(expression)))
-
-
-# --- timestamps -------------------------------------------------------------------------------------
-
-_SHOWN_OFFSET: Final = (
-    "CASE WHEN x.o = 0 THEN 'Z' ELSE CASE WHEN x.o < 0 THEN '-' ELSE '+' END || "
-    "lpad((abs(x.o) // 60)::VARCHAR, 2, '0') || ':' || lpad((abs(x.o) % 60)::VARCHAR, 2, '0') END"
-)
-_ISO: Final = (
-    r"'^(\d{4})(?:-(\d\d)(?:-(\d\d))?)?(?:T(?:(\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?(Z|[+-]\d\d:\d\d)?)?)?$'"
-)
-
-MACROS: Final = (
-    # A timestamp from text, as the W3C note and Ion write it; NULL stays, all else that is none is refused.
-    f"""
-    CREATE MACRO s3_parse_timestamp(s) AS list_transform([s], lambda v:
-      CASE WHEN v IS NULL THEN NULL
-      WHEN NOT regexp_matches(v, {_ISO}) THEN {{'t': CAST(error('{FAILURE}ValueParseFailure') AS TIMESTAMP), 'o': 0, 'p': 0}}
-      ELSE list_transform([regexp_extract(v, {_ISO}, ['y','m','d','h','i','s','f','z'])], lambda x:
-        list_transform([CASE WHEN x.z IN ('', 'Z') THEN 0 ELSE
-          (CASE WHEN x.z[1] = '-' THEN -1 ELSE 1 END) * (x.z[2:3]::INTEGER * 60 + x.z[5:6]::INTEGER) END], lambda o:
-          {{'t': coalesce(TRY_CAST(x.y || '-' || CASE x.m WHEN '' THEN '01' ELSE x.m END || '-' ||
-                 CASE x.d WHEN '' THEN '01' ELSE x.d END || ' ' || CASE x.h WHEN '' THEN '00:00' ELSE x.h || ':' || x.i END ||
-                 ':' || CASE x.s WHEN '' THEN '00' ELSE x.s END || '.' || CASE x.f WHEN '' THEN '0' ELSE left(x.f, 6) END AS TIMESTAMP),
-                 CAST(error('{FAILURE}ValueParseFailure') AS TIMESTAMP)) - to_minutes(o),
-            'o': o,
-            'p': CASE WHEN x.f <> '' THEN 5 + length(x.f) WHEN x.s <> '' THEN 5 WHEN x.h <> '' THEN 4
-                 WHEN x.d <> '' THEN 3 WHEN x.m <> '' THEN 2 ELSE 1 END}}
-        )[1])[1] END)[1]
-    """,
-    # As precisely as it was given.
-    f"""
-    CREATE MACRO s3_show_timestamp(s) AS list_transform([s], lambda x:
-      CASE WHEN x IS NULL THEN NULL ELSE list_transform([x.t + to_minutes(x.o)], lambda l:
-        CASE x.p WHEN 1 THEN strftime(l, '%YT') WHEN 2 THEN strftime(l, '%Y-%mT') WHEN 3 THEN strftime(l, '%Y-%m-%d')
-        WHEN 4 THEN strftime(l, '%Y-%m-%dT%H:%M') || {_SHOWN_OFFSET}
-        WHEN 5 THEN strftime(l, '%Y-%m-%dT%H:%M:%S') || {_SHOWN_OFFSET}
-        ELSE strftime(l, '%Y-%m-%dT%H:%M:%S') || '.' || left(rpad(strftime(l, '%f'), 9, '0'), x.p::INTEGER - 5) || {_SHOWN_OFFSET} END
-      )[1] END)[1]
-    """,
-)
-"""What the engine is taught before it is locked."""
-
-_LOCAL: Final = "(@.t + to_minutes(@.o))"
-_OFFSET: Final = "abs(@.o)"
-_SIGN: Final = "CASE WHEN @.o < 0 THEN '-' ELSE '+' END"
-_HOURS: Final = f"lpad(({_OFFSET} // 60)::VARCHAR, 2, '0')"
-_MINUTES: Final = f"lpad(({_OFFSET} % 60)::VARCHAR, 2, '0')"
-_HOUR_12: Final = f"((extract(hour FROM {_LOCAL}) + 11) % 12 + 1)::VARCHAR"
-
-
-def _part(part: str, width: int = 0) -> str:
-    text = f"CAST(extract({part} FROM {_LOCAL}) AS BIGINT)::VARCHAR"
-    return f"lpad({text}, {width}, '0')" if width else text
-
-
-_FORMATS: Final = {
-    "yy": f"right({_part('year', 4)}, 2)",
-    "y": _part("year"),
-    "yyyy": _part("year", 4),
-    "M": _part("month"),
-    "MM": _part("month", 2),
-    "MMM": f"strftime({_LOCAL}, '%b')",
-    "MMMM": f"strftime({_LOCAL}, '%B')",
-    "MMMMM": f"left(strftime({_LOCAL}, '%b'), 1)",
-    "d": _part("day"),
-    "dd": _part("day", 2),
-    "a": f"CASE WHEN extract(hour FROM {_LOCAL}) < 12 THEN 'AM' ELSE 'PM' END",
-    "h": _HOUR_12,
-    "hh": f"lpad({_HOUR_12}, 2, '0')",
-    "H": _part("hour"),
-    "HH": _part("hour", 2),
-    "m": _part("minute"),
-    "mm": _part("minute", 2),
-    "s": _part("second"),
-    "ss": _part("second", 2),
-    **{"S" * digits: f"left(rpad(strftime({_LOCAL}, '%f'), 9, '0'), {digits})" for digits in range(1, 10)},
-    "n": f"((extract(microsecond FROM {_LOCAL}) % 1000000) * 1000)::VARCHAR",
-    "X": f"CASE WHEN @.o = 0 THEN 'Z' ELSE {_SIGN} || {_HOURS} END",
-    "XX": f"CASE WHEN @.o = 0 THEN 'Z' ELSE {_SIGN} || {_HOURS} || {_MINUTES} END",
-    "XXXX": f"CASE WHEN @.o = 0 THEN 'Z' ELSE {_SIGN} || {_HOURS} || {_MINUTES} END",
-    "XXX": f"CASE WHEN @.o = 0 THEN 'Z' ELSE {_SIGN} || {_HOURS} || ':' || {_MINUTES} END",
-    "XXXXX": f"CASE WHEN @.o = 0 THEN 'Z' ELSE {_SIGN} || {_HOURS} || ':' || {_MINUTES} END",
-    "x": f"{_SIGN} || {_HOURS}",
-    "xx": f"{_SIGN} || {_HOURS} || {_MINUTES}",
-    "xxxx": f"{_SIGN} || {_HOURS} || {_MINUTES}",
-    "xxx": f"{_SIGN} || {_HOURS} || ':' || {_MINUTES}",
-    "xxxxx": f"{_SIGN} || {_HOURS} || ':' || {_MINUTES}",
-}
-"""The symbols of a format pattern; `@` stands for the timestamp."""
-
-
-def format_pieces(pattern: str) -> list[tuple[bool, str]]:
-    """A format pattern as (is it text, text or symbol).
-
-    Raises EvaluatorUnterminatedTimestampFormatPatternToken, EvaluatorInvalidTimestampFormatPatternSymbol,
-    EvaluatorTimestampFormatPatternHourClockAmPmMismatch.
-    """
-    pieces: list[tuple[bool, str]] = []
-    offset = 0
-    while offset < len(pattern):
-        character = pattern[offset]
-        if character == "'":
-            end = pattern.find("'", offset + 1)
-            if end < 0:
-                raise errors.EvaluatorUnterminatedTimestampFormatPatternToken
-            pieces.append((True, pattern[offset + 1 : end] or "'"))
-            offset = end + 1
-        elif character.isascii() and character.isalpha():
-            end = offset
-            while end < len(pattern) and pattern[end] == character:
-                end += 1
-            symbol = pattern[offset:end]
-            if symbol not in _FORMATS:
-                raise errors.EvaluatorInvalidTimestampFormatPatternSymbol
-            pieces.append((False, symbol))
-            offset = end
-        else:
-            pieces.append((True, character))
-            offset += 1
-    symbols = {piece[0] for is_text, piece in pieces if not is_text}
-    if ("h" in symbols) != ("a" in symbols) and ("h" in symbols or "H" in symbols):
-        raise errors.EvaluatorTimestampFormatPatternHourClockAmPmMismatch
-    return pieces

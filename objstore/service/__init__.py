@@ -18,11 +18,14 @@ from objstore.service.objects import Objects
 from objstore.service.reader import Reader, ReadsUnderWay
 from objstore.service.replication import Replications
 from objstore.service.restores import Restores
+from objstore.service.selections import Selections, SelectLimits
 from objstore.service.subresources import Subresources
 from objstore.service.watches import Watches
 from objstore.service.writer import Writer
 from objstore.shared_state import SharedState
 from objstore.storage.interface import BlobStore
+
+SELECT_LIMITS = SelectLimits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,7 @@ class Services:
     encryptions: Encryptions
     replications: Replications
     watches: Watches
+    selections: Selections
     _writer: Writer
 
     async def drain(self) -> None:
@@ -60,6 +64,7 @@ def build_services(
     targets: Collection[str] = (),
     lifecycle_day_s: float = 0.0,
     remotes: Mapping[str, Collection[str]] | None = None,
+    select: SelectLimits = SELECT_LIMITS,
 ) -> Services:
     """The services of one worker (0-based number `worker`) over its metadata, blob store and keys.
 
@@ -88,5 +93,6 @@ def build_services(
         encryptions=encryptions,
         replications=replications,
         watches=Watches(facts, shared),
+        selections=Selections(objects, select),
         _writer=writer,
     )

@@ -102,3 +102,18 @@ def test_metadata_given_to_cp_comes_back(aws: Client, bucket: str) -> None:
     assert head["Metadata"] == {"colour": "blue"}
     assert head["ContentType"] == "text/x-test"
     assert head["CacheControl"] == "max-age=60"
+
+
+def test_select_object_content(aws: Client, bucket_name: str, tmp_path: Path) -> None:
+    pytest.importorskip("duckdb", reason="SelectObjectContent is tested only where duckdb is installed")
+    source, target = tmp_path / "people.csv", tmp_path / "out.json"
+    source.write_text('name,age\nAnn,31\n"Bob, jr",7\n')
+    aws("s3", "mb", f"s3://{bucket_name}")
+    aws("s3", "cp", source, f"s3://{bucket_name}/people.csv")
+    aws(
+        *("s3api", "select-object-content", "--bucket", bucket_name, "--key", "people.csv"),
+        *("--expression", "SELECT s.name FROM S3Object s WHERE s.age < 10", "--expression-type", "SQL"),
+        *("--input-serialization", '{"CSV": {"FileHeaderInfo": "USE"}}'),
+        *("--output-serialization", '{"JSON": {}}', target),
+    )
+    assert target.read_text() == '{"name":"Bob, jr"}\n'
