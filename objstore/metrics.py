@@ -185,7 +185,7 @@ RESTORES: Final = Counter(
 RESTORED_BYTES: Final = Counter("objstore_restored_bytes", "Bytes of versions fetched back from a tier.")
 RESTORES_WAITING: Final = Gauge(
     "objstore_restores_waiting",
-    "Archived versions that could not be fetched back yet.",
+    "Archived versions asked back and not fetched yet.",
     multiprocess_mode="livesum",
 )
 TIER_INTENTS: Final = Gauge(

@@ -134,3 +134,139 @@ def test_an_archived_object_is_read_only_after_it_was_restored(pair):
     assert refused(s3.get_object, **name)["Error"]["Code"] == "InvalidObjectState"
     assert place in pair.stored()
     assert s3.get_object(Bucket="archive", Key="copy")["Body"].read() == body
+
+
+def test_instant_classes_are_read_through(pair):
+    s3, body = pair.s3, bytes(range(251)) * 5000
+    s3.create_bucket(Bucket="warm")
+    s3.put_object(Bucket="warm", Key="a", Body=body)
+    put_rule(s3, "warm", Transitions=[{"Days": 30, "StorageClass": "STANDARD_IA"}])
+    assert s3.head_object(Bucket="warm", Key="a").get("StorageClass") is None
+    before = pair.stored()
+    name = {"Bucket": "warm", "Key": "a"}
+    put_rule(s3, "warm", Transitions=[{"Date": "2024-01-01T00:00:00Z", "StorageClass": "STANDARD_IA"}])
+    wait_until(has_class(s3, "warm", "a", "STANDARD_IA"))
+    ((place, size),) = pair.stored().items() - before.items()
+    assert place.startswith("warm/") and len(body) < size < len(body) * 1.001
+    s3.delete_bucket_lifecycle(Bucket="warm")
+    got = s3.get_object(**name)
+    assert got["Body"].read() == body and got["StorageClass"] == "STANDARD_IA"
+    for start, end in ((0, 0), (65535, 65536), (131072, 196607), (1_000_000, len(body) - 1), (3, 1_100_000)):
+        ranged = s3.get_object(**name, Range=f"bytes={start}-{end}")
+        assert ranged["Body"].read() == body[start : end + 1]
+    refusal = refused(s3.restore_object, **name, RestoreRequest={"Days": 1})
+    assert refusal["Error"]["Code"] == "InvalidObjectState"
+
+    # Copies are written here, whole and in parts.
+    s3.copy_object(CopySource=name, Bucket="warm", Key="copy")
+    upload = {"Bucket": "warm", "Key": "parts"}
+    upload["UploadId"] = s3.create_multipart_upload(**upload)["UploadId"]
+    part = s3.upload_part_copy(**upload, PartNumber=1, CopySource=name)["CopyPartResult"]
+    s3.complete_multipart_upload(
+        **upload, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
+    )
+    stored = pair.stored()
+    s3.delete_object(**name)
+    wait_until(lambda: pair.stored().keys() == stored.keys() - {place})
+    for key in ("copy", "parts"):
+        assert s3.get_object(Bucket="warm", Key=key)["Body"].read() == body
+
+
+def test_an_object_of_parts_goes_and_comes_back_in_parts(pair):
+    s3, before = pair.s3, pair.stored()
+    s3.create_bucket(Bucket="parts")
+    name = {"Bucket": "parts", "Key": "a"}
+    bodies = [bytes([number]) * (5 * MIB + number) for number in range(3)]
+    upload = {**name, "UploadId": s3.create_multipart_upload(**name)["UploadId"]}
+    parts = [
+        {"PartNumber": number, "ETag": s3.upload_part(**upload, PartNumber=number, Body=body)["ETag"]}
+        for number, body in enumerate(bodies, 2)
+    ]
+    etag = s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})["ETag"]
+    s3.copy_object(Bucket="parts", Key="copy", CopySource=name)
+    put_rule(s3, "parts", Filter={"Prefix": "a"}, Transitions=[{"Days": 1, "StorageClass": "GLACIER"}])
+    wait_until(has_class(s3, "parts", "a", "GLACIER"))
+    s3.delete_bucket_lifecycle(Bucket="parts")
+    places = pair.stored().keys() - before.keys()
+    assert len(places) == 3
+    head = s3.head_object(**name, PartNumber=2)
+    assert head["ETag"] == etag and head["PartsCount"] == 3 and head["ContentLength"] == 5 * MIB + 1
+    # The copy shared its parts, and still has them.
+    assert s3.get_object(Bucket="parts", Key="copy", Range="bytes=0-9")["Body"].read() == bytes(10)
+    s3.restore_object(**name, RestoreRequest={"Days": 60})
+    wait_until(lambda: "false" in s3.head_object(**name)["Restore"])
+    assert s3.get_object(**name)["Body"].read() == b"".join(bodies)
+    ranged = s3.get_object(**name, Range=f"bytes={5 * MIB - 2}-{5 * MIB + 3}")["Body"].read()
+    assert ranged == b"".join(bodies)[5 * MIB - 2 : 5 * MIB + 4]
+    s3.copy_object(Bucket="parts", Key="restored", CopySource=name)
+    s3.delete_object(**name)
+    wait_until(lambda: not (pair.stored().keys() & places))
+    assert s3.get_object(Bucket="parts", Key="restored")["Body"].read() == b"".join(bodies)
+
+
+def test_noncurrent_versions_go_and_small_objects_stay(pair):
+    s3 = pair.s3
+    s3.create_bucket(Bucket="past")
+    s3.put_bucket_versioning(Bucket="past", VersioningConfiguration={"Status": "Enabled"})
+    old = s3.put_object(Bucket="past", Key="a", Body=b"1" * 200_000)["VersionId"]
+    small = s3.put_object(Bucket="past", Key="a", Body=b"2" * 100)["VersionId"]
+    new = s3.put_object(Bucket="past", Key="a", Body=b"3" * 200_000)["VersionId"]
+    moves = [{"NoncurrentDays": 1, "StorageClass": "DEEP_ARCHIVE"}]  # a class without a tier: a label
+    put_rule(s3, "past", Filter={"Prefix": ""}, NoncurrentVersionTransitions=moves)
+
+    def classes() -> dict[str, str]:
+        versions = s3.list_object_versions(Bucket="past")["Versions"]
+        return {version["VersionId"]: version["StorageClass"] for version in versions}
+
+    wait_until(lambda: classes()[old] == "DEEP_ARCHIVE")
+    assert classes() == {old: "DEEP_ARCHIVE", small: "STANDARD", new: "STANDARD"}
+    assert s3.get_object(Bucket="past", Key="a", VersionId=old)["Body"].read() == b"1" * 200_000
+
+
+def test_the_plan_lists_transitions(pair):
+    """Of a server that is stopped: what its rules would do after some more days."""
+    s3 = pair.s3
+    s3.create_bucket(Bucket="planned")
+    s3.put_object(Bucket="planned", Key="a", Body=b"x" * 10)
+    put_rule(s3, "planned", Transitions=[{"Days": 3000, "StorageClass": "GLACIER"}])
+    drives = [f"--drive={drive}" for drive in pair.server.drives]
+    before = dict(pair.server.environment)
+    pair.server.environment["OBJSTORE_LIFECYCLE_DEBUG_DAY_S"] = "0.0001"
+    try:
+        time.sleep(0.5)
+        (line,) = pair.server.run("lifecycle", "plan", "planned", "--json", *drives).splitlines()
+        shown = pair.server.run("lifecycle", "plan", "planned", *drives)
+    finally:
+        pair.server.environment.clear()
+        pair.server.environment.update(before)
+    due = json.loads(line)
+    assert (due["action"], due["storage_class"], due["size"]) == ("transition", "GLACIER", 10)
+    assert "planned  transition GLACIER" in shown
+    s3.delete_bucket_lifecycle(Bucket="planned")
+
+
+def test_while_the_tier_is_down_reads_are_told_and_moves_wait(pair):
+    s3, body = pair.s3, b"y" * 300_000
+    s3.create_bucket(Bucket="down")
+    put_rule(s3, "down", Transitions=[{"Date": "2024-01-01T00:00:00Z", "StorageClass": "STANDARD_IA"}])
+    s3.put_object(Bucket="down", Key="a", Body=body)
+    wait_until(has_class(s3, "down", "a", "STANDARD_IA"))
+    stored = pair.stored()
+    assert pair.vault.stop() == 0
+    try:
+        refusal = refused(s3.get_object, Bucket="down", Key="a")
+        assert refusal["ResponseMetadata"]["HTTPStatusCode"] == 503
+        assert refusal["Error"]["Code"] == "ServiceUnavailable"
+        assert s3.head_object(Bucket="down", Key="a")["ContentLength"] == len(body)
+        s3.put_object(Bucket="down", Key="b", Body=body)
+        s3.delete_object(Bucket="down", Key="a")
+        time.sleep(3 * DAY_S)
+        assert has_class(s3, "down", "b", "STANDARD")() or "StorageClass" not in s3.head_object(
+            Bucket="down", Key="b"
+        )
+        assert s3.get_object(Bucket="down", Key="b")["Body"].read() == body
+    finally:
+        pair.vault.start()
+    wait_until(has_class(s3, "down", "b", "STANDARD_IA"), within_s=40)
+    assert s3.get_object(Bucket="down", Key="b")["Body"].read() == body
+    assert len(pair.stored().keys() - stored.keys()) == 1

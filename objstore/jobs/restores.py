@@ -78,7 +78,6 @@ class Restores:
             wanted.update(map(_slot, page))
             after = _slot(page[-1])
         self._troubles = {slot: one for slot, one in self._troubles.items() if slot in wanted}
-        metrics.RESTORES_WAITING.set(len(self._troubles))
         return LOOK_EVERY_S
 
     # Fetching

@@ -26,7 +26,7 @@ from objstore.jobs.orphans import Orphans
 from objstore.jobs.restores import Restores
 from objstore.jobs.scrub import Scrub
 from objstore.jobs.transitions import Transitions
-from objstore.meta import queries
+from objstore.meta import queries, tiering
 from objstore.meta.client import Metadata
 from objstore.meta.interface import MetadataError
 from objstore.remote.tier_store import TierStore
@@ -102,6 +102,9 @@ class Report:
         metrics.REPAIR_QUEUE.set(counts.repairs)
         metrics.GARBAGE_QUEUE.set(counts.garbage)
         metrics.GARBAGE_BYTES.set(counts.garbage_bytes)
+        restoring, intents = await self._metadata.read(tiering.counts)
+        metrics.RESTORES_WAITING.set(restoring)
+        metrics.TIER_INTENTS.set(intents)
         metrics.EVENTS_WAITING.set(await self._metadata.read(queries.events_waiting))
         metrics.AT_RISK_BLOBS.set(max(counts.repairs, self._heal.at_risk))
         return REPORT_EVERY_S

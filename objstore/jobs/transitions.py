@@ -117,7 +117,8 @@ class Transitions:
         self._silent.clear()
         for bucket, document in documents:
             await self._walk(rulebook(bucket, document, now_ms, self._calendar, self._store.tiers.keys()))
-        self._done = None if self._outcomes["waits"] or self._outcomes["failed"] else reason
+        is_done = not (self._outcomes["waits"] or self._outcomes["failed"] or self._outcomes["changed"])
+        self._done = reason if is_done else None
         if not self._outcomes["waits"]:
             self._waits = 0
             return FAILED_S if self._outcomes["failed"] else self._every_s

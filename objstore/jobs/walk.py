@@ -1,4 +1,4 @@
-"""Walking all blobs that something refers to, and remembering how far a job has come."""
+"""Walking all blobs here that something refers to, and remembering how far a job has come."""
 
 import json
 from collections.abc import AsyncIterator
@@ -8,6 +8,7 @@ from objstore.meta import queries
 from objstore.meta.client import Metadata
 from objstore.meta.commands import SetState
 from objstore.model import BlobRef
+from objstore.remote.tier_store import is_at_tier
 
 PAGE_BLOBS: Final = 500
 
@@ -17,12 +18,16 @@ async def pages(
 ) -> AsyncIterator[list[BlobRef]]:
     """Every blob known to the metadata whose id is above `after`, by id, in pages that are not empty.
 
+    Those at a tier are left out: no drive of ours concerns them.
+
     A snapshot per page: a blob let go of since may still come, one moved since may come with its old
     locator, one made since comes if its id is still ahead.
     """
     while page := await metadata.read(queries.blobs_after, after, page_blobs):
-        yield page
         after = page[-1].id
+        here = [ref for ref in page if not is_at_tier(ref)]
+        if here:
+            yield here
 
 
 async def blobs(metadata: Metadata, after: bytes = b"") -> AsyncIterator[BlobRef]:

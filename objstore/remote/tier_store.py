@@ -38,6 +38,7 @@ from objstore.storage.interface import (
 
 KIND: Final = 0xF7
 """The first byte of a locator at a tier; those of this machine's store begin otherwise."""
+_KIND: Final = bytes((KIND,))
 MIB: Final = 1024 * 1024
 SINGLE_BYTES_MAX: Final = 64 * MIB
 """Up to this length a blob is sent in one PutObject."""
@@ -87,7 +88,7 @@ class Place:
         """The locator."""
         fields = (self.remote, self.bucket, self.key, self.version_id, self.etag)
         packed: bytes = msgpack.packb(fields)
-        return bytes((KIND,)) + packed
+        return _KIND + packed
 
     @classmethod
     def parse(cls, locator: bytes) -> Self:
@@ -97,7 +98,7 @@ class Place:
 
 def is_at_tier(ref: BlobRef) -> bool:
     """Whether the blob lies at another server."""
-    return ref.locator[0] == KIND
+    return ref.locator[:1] == _KIND
 
 
 class TierStore:
