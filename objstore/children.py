@@ -112,6 +112,7 @@ def _stop_on_sigterm() -> asyncio.Event:
 
 
 async def _open_store(order: Order, drives: DriveSet, repairs: "RepairReports") -> BlobStore:
+    from objstore.remote.client import RemoteS3
     from objstore.remote.endpoint import Endpoint
     from objstore.remote.tier_store import Tier, TierStore
     from objstore.storage.erasure_store import ErasureBlobStore
@@ -126,7 +127,8 @@ async def _open_store(order: Order, drives: DriveSet, repairs: "RepairReports") 
         on_degraded=repairs.report,
     )
     # Without tiers too: blobs may lie at one that the settings name no more, and must not look lost.
-    return TierStore(local, list(map(Endpoint.of, config.remotes)), list(map(Tier.parse, config.tiers)))
+    remotes = {remote.name: RemoteS3(Endpoint.of(remote)) for remote in config.remotes}
+    return TierStore(local, remotes, list(map(Tier.parse, config.tiers)))
 
 
 def _services(

@@ -15,15 +15,14 @@ import hashlib
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol, Self
 
 import msgpack
 
 from objstore import blocking, clock
 from objstore.model import BlobRef
 from objstore.remote import blocks
-from objstore.remote.client import NewPart, RemoteError, RemoteS3, RemoteUnavailable
-from objstore.remote.endpoint import Endpoint
+from objstore.remote.client import NewPart, RemoteError, RemoteObject, RemoteUnavailable
 from objstore.storage.interface import (
     BlobCorrupt,
     BlobMissing,
@@ -96,6 +95,38 @@ class Place:
         return cls(*msgpack.unpackb(memoryview(locator)[1:]))
 
 
+class Remote(Protocol):
+    """As much of RemoteS3 as is used here."""
+
+    async def head(self, bucket: str, key: str, version_id: str | None = None) -> RemoteObject | None: ...
+
+    def get(
+        self,
+        bucket: str,
+        key: str,
+        offset: int,
+        length: int,
+        version_id: str | None = None,
+        *,
+        etag: str | None = None,
+    ) -> AsyncGenerator[memoryview, None]: ...
+
+    async def put(
+        self,
+        bucket: str,
+        key: str,
+        size: int,
+        body: AsyncIterable[bytes | memoryview],
+        headers: Mapping[str, str] = ...,
+        *,
+        parts: Sequence[NewPart] | None = None,
+    ) -> RemoteObject: ...
+
+    async def delete(self, bucket: str, key: str, version_id: str | None = None) -> str | None: ...
+
+    async def close(self) -> None: ...
+
+
 def is_at_tier(ref: BlobRef) -> bool:
     """Whether the blob lies at another server."""
     return ref.locator[:1] == _KIND
@@ -104,10 +135,10 @@ def is_at_tier(ref: BlobRef) -> bool:
 class TierStore:
     """A BlobStore over `local` and the tiers. See BlobStore for what each method promises."""
 
-    def __init__(self, local: BlobStore, endpoints: Sequence[Endpoint], tiers: Sequence[Tier]) -> None:
+    def __init__(self, local: BlobStore, remotes: Mapping[str, Remote], tiers: Sequence[Tier]) -> None:
         self.local = local
         self.tiers: Mapping[str, Tier] = {tier.storage_class: tier for tier in tiers}
-        self._remotes = {endpoint.name: RemoteS3(endpoint) for endpoint in endpoints}
+        self._remotes = remotes
         self._rests: dict[str, float] = {}
         """Servers that could not be reached, and until when they are not asked to delete."""
 
@@ -226,7 +257,7 @@ class TierStore:
             await remote.close()
         await self.local.close()
 
-    def _remote(self, place: Place) -> RemoteS3:
+    def _remote(self, place: Place) -> Remote:
         remote = self._remotes.get(place.remote)
         if remote is None:
             raise TierUnavailable(f"the settings name no remote {place.remote}")
