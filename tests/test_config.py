@@ -205,3 +205,28 @@ def test_children_are_told_the_same_settings() -> None:
 def test_settings_cannot_be_changed_after_they_are_read() -> None:
     with pytest.raises(ValueError, match="frozen"):
         load(environment={}).workers = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("tiers", "said"),
+    [
+        ("GLACIER", "CLASS=remote/bucket"),
+        ("GLACIER=vault", "CLASS=remote/bucket"),
+        ("GLACIER=vault/UPPER", "CLASS=remote/bucket"),
+        ("STANDARD=vault/bucket", "the class must be one of"),
+        ("GLACIER=vault/bucket/" + "x" * 600, "at most 512 bytes"),
+        ("GLACIER=vault/bucket,GLACIER=vault/other", "named twice"),
+        ("GLACIER=elsewhere/bucket", "'elsewhere', which is not in remotes"),
+    ],
+)
+def test_wrong_tiers_are_refused(tiers: str, said: str) -> None:
+    remotes = [{**REMOTE, "name": "vault"}]
+    with pytest.raises(ConfigError, match="tiers") as caught:
+        load({"remotes": remotes, "tiers": tiers}, environment={})
+    assert said in str(caught.value)
+
+
+def test_tiers_are_read_as_they_are_written() -> None:
+    tiers = "GLACIER=vault/bucket,STANDARD_IA=vault/bucket/a/b"
+    config = load({"remotes": [{**REMOTE, "name": "vault"}], "tiers": tiers}, environment={})
+    assert config.tiers == ("GLACIER=vault/bucket", "STANDARD_IA=vault/bucket/a/b")

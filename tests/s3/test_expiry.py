@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from objstore.model import Attributes, ObjectVersion
+from objstore.model import RESTORE, TIER, Attributes, ObjectVersion
 from objstore.s3.documents.lifecycle import (
     AbortIncompleteMultipartUpload,
     And,
@@ -15,6 +15,8 @@ from objstore.s3.documents.lifecycle import (
     LifecycleConfiguration,
     LifecycleRule,
     NoncurrentVersionExpiration,
+    NoncurrentVersionTransition,
+    Transition,
 )
 from objstore.s3.documents.tagging import Tag
 from objstore.s3.expiry import (
@@ -26,7 +28,9 @@ from objstore.s3.expiry import (
     abort_headers,
     concerns,
     expiration_header,
+    is_colder,
     judge,
+    judge_transition,
     judge_upload,
     prefixes,
 )
@@ -189,3 +193,118 @@ def test_the_header_says_when_and_by_which_rule() -> None:
     assert expiration_header(document, replace(VERSION, is_latest=False)) == {}
     other = LifecycleConfiguration(rules=(rule(expiration=EXPIRES, filter=Filter(prefix="x")),))
     assert expiration_header(other, VERSION) == {}
+
+
+BIG = replace(VERSION, size=200_000)
+
+
+def transition_due(
+    version: ObjectVersion,
+    *rules: LifecycleRule,
+    at_ms: int,
+    standing: Standing = LATEST,
+    minimum: str | None = None,
+    tiers: tuple[str, ...] = (),
+) -> str | None:
+    """The class that the version is due to go to."""
+    document = LifecycleConfiguration(rules=rules, transition_default_minimum_object_size=minimum)
+    verdict = judge_transition(document, version, standing, REAL_DAYS, at_ms, tiers)
+    return None if verdict is None else verdict.storage_class
+
+
+def moves(*targets: tuple[int, str], **given: Any) -> LifecycleRule:
+    transitions = tuple(Transition(days=days, storage_class=name) for days, name in targets)  # type: ignore[arg-type]
+    return rule(transitions=transitions, **given)
+
+
+def test_transitions_are_due_at_midnight_and_by_date() -> None:
+    after_3 = moves((3, "GLACIER"))
+    assert transition_due(BIG, after_3, at_ms=day(1, 19) - 1) is None
+    assert transition_due(BIG, after_3, at_ms=day(1, 19)) == "GLACIER"
+    assert transition_due(BIG, moves((0, "GLACIER")), at_ms=day(1, 15) + DAY_MS) == "GLACIER"
+    dated = rule(transitions=(Transition(date=day(2, 1), storage_class="GLACIER"),))
+    assert transition_due(BIG, dated, at_ms=day(2, 1) - 1) is None
+    assert transition_due(BIG, dated, at_ms=day(2, 1)) == "GLACIER"
+    assert transition_due(BIG, replace(dated, status="Disabled"), at_ms=day(2, 1)) is None
+    other = moves((3, "GLACIER"), filter=Filter(prefix="other"))
+    assert transition_due(BIG, other, at_ms=day(9, 1)) is None
+
+
+def test_of_several_transitions_the_coldest_that_is_due_is_made() -> None:
+    steps = moves((30, "STANDARD_IA"), (60, "GLACIER_IR"), (90, "DEEP_ARCHIVE"))
+    for days, expected in ((29, None), (40, "STANDARD_IA"), (70, "GLACIER_IR"), (100, "DEEP_ARCHIVE")):
+        assert transition_due(BIG, steps, at_ms=MORNING + days * DAY_MS) == expected
+    both = moves((1, "GLACIER")), moves((1, "STANDARD_IA"), id="s")
+    assert transition_due(BIG, *both, at_ms=day(9, 1)) == transition_due(BIG, *both[::-1], at_ms=day(9, 1))
+    assert transition_due(BIG, *both, at_ms=day(9, 1)) == "GLACIER"
+
+
+WATERFALL = (
+    "STANDARD",
+    "STANDARD_IA",
+    "INTELLIGENT_TIERING",
+    "ONEZONE_IA",
+    "GLACIER_IR",
+    "GLACIER",
+    "DEEP_ARCHIVE",
+)
+
+
+def test_classes_only_get_colder() -> None:
+    for i, source in enumerate(WATERFALL):
+        for j, target in enumerate(WATERFALL):
+            expected = i < j and (source, target) != ("ONEZONE_IA", "GLACIER_IR")
+            assert is_colder(source, target) is expected
+            version = replace(BIG, attributes=Attributes(storage_class=source))
+            if target != "STANDARD":
+                found = transition_due(version, moves((1, target)), at_ms=day(9, 1))
+                assert found == (target if expected else None)
+    assert is_colder("REDUCED_REDUNDANCY", "STANDARD_IA")
+
+
+def test_small_objects_stay_unless_the_rule_or_the_bucket_says_otherwise() -> None:
+    small = replace(VERSION, size=128 * 1024 - 1)
+    everything = {"filter": Filter(object_size_greater_than=0)}
+    varies = "varies_by_storage_class"
+    for name in WATERFALL[1:]:
+        at = {"at_ms": day(9, 1)}
+        assert transition_due(small, moves((1, name)), **at) is None
+        assert transition_due(small, moves((1, name)), minimum="all_storage_classes_128K", **at) is None
+        assert transition_due(small, moves((1, name), **everything), **at) == name
+        expected = name if name in ("GLACIER", "DEEP_ARCHIVE") else None
+        assert transition_due(small, moves((1, name)), minimum=varies, **at) == expected
+        assert transition_due(replace(small, size=128 * 1024), moves((1, name)), **at) == name
+
+
+def test_noncurrent_versions_by_their_own_rules() -> None:
+    past = rule(
+        noncurrent_version_transitions=(
+            NoncurrentVersionTransition(
+                noncurrent_days=2, storage_class="GLACIER", newer_noncurrent_versions=1
+            ),
+        )
+    )
+    noncurrent = Standing(MORNING + 30 * DAY_MS, 1)
+    due_ms = MORNING + 33 * DAY_MS
+    assert transition_due(BIG, past, at_ms=due_ms, standing=noncurrent) == "GLACIER"
+    assert transition_due(BIG, past, at_ms=due_ms - DAY_MS, standing=noncurrent) is None
+    assert transition_due(BIG, past, at_ms=due_ms, standing=Standing(MORNING, 0)) is None
+    assert transition_due(BIG, past, at_ms=due_ms) is None
+    assert transition_due(BIG, moves((1, "GLACIER")), at_ms=due_ms, standing=noncurrent) is None
+
+
+def test_what_is_never_moved() -> None:
+    rules = moves((1, "GLACIER"))
+    marker = replace(BIG, is_delete_marker=True)
+    assert transition_due(marker, rules, at_ms=day(9, 1)) is None
+    restored = replace(BIG, attributes=Attributes(extra={TIER: "STANDARD_IA", RESTORE: "ongoing"}))
+    assert transition_due(restored, rules, at_ms=day(9, 1)) is None
+
+
+def test_what_was_put_with_a_class_goes_to_its_tier_once() -> None:
+    labelled = replace(BIG, attributes=Attributes(storage_class="GLACIER"))
+    moved = replace(BIG, attributes=Attributes(storage_class="GLACIER", extra={TIER: "GLACIER"}))
+    rules, at_ms = moves((1, "GLACIER")), day(9, 1)
+    assert transition_due(labelled, rules, at_ms=at_ms) is None
+    assert transition_due(labelled, rules, at_ms=at_ms, tiers=("GLACIER",)) == "GLACIER"
+    assert transition_due(moved, rules, at_ms=at_ms, tiers=("GLACIER",)) is None
