@@ -135,22 +135,20 @@ def _services(
     order: Order, metadata: "Metadata", store: BlobStore, shared: SharedState, reader: int
 ) -> "Services":
     """What S3 operations mean, over this process's stores; `reader` is its own among those who read."""
-    from objstore.encryption.envelope import LOCAL, Envelopes
-    from objstore.encryption.keyring import Keyring
+    from objstore.keepers import envelopes_of, keyring_of
     from objstore.service import build_services
     from objstore.service.buckets import BucketRules
     from objstore.service.encryption import EncryptionRules
     from objstore.service.selections import SelectLimits
 
     config = order.config
-    keyring = Keyring(metadata, order.sealer, shared)
     return build_services(
         metadata,
         store,
         shared,
         reader,
         BucketRules(accepted_regions(config), per_owner_max=config.buckets_max),
-        Envelopes(keyring, {LOCAL: keyring}, LOCAL, config.kms_default_key),
+        envelopes_of(config, keyring_of(metadata, order.sealer, shared)),
         EncryptionRules(
             encrypts_by_default=config.default_encryption == "AES256",
             blocks_customer_keys=config.sse_c_blocked,

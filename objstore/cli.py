@@ -33,6 +33,8 @@ def _refusing(function: Callable[P, R]) -> Callable[P, R]:
     @wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         from objstore.deployment import DeploymentError
+        from objstore.encryption.keyring import KeyNameInvalid
+        from objstore.encryption.provider import KmsError
         from objstore.iam.keys import UserInvalid
         from objstore.iam.users import RootKeyTaken
         from objstore.meta.interface import MetadataError, Refusal
@@ -40,7 +42,15 @@ def _refusing(function: Callable[P, R]) -> Callable[P, R]:
 
         try:
             return function(*args, **kwargs)
-        except (ConfigError, DeploymentError, DriveError, UserInvalid, RootKeyTaken) as exc:
+        except (
+            ConfigError,
+            DeploymentError,
+            DriveError,
+            UserInvalid,
+            RootKeyTaken,
+            KeyNameInvalid,
+            KmsError,
+        ) as exc:
             raise click.ClickException(str(exc)) from None
         except Refusal as exc:
             raise click.ClickException(f"{type(exc).__name__}: {exc}") from None
@@ -357,6 +367,119 @@ _key_command(
 
 
 # Drives
+
+
+@main.group()
+def kms() -> None:
+    """Keys that encrypt objects: the server's own keyring."""
+
+
+@kms.group("key")
+def kms_key() -> None:
+    """Master keys, each with versions of which the newest encrypts."""
+
+
+@kms_key.command("create")
+@click.argument("name")
+@_drives_options
+def kms_key_create(name: str, config: Config) -> None:
+    """Make the key NAME, which clients then name in x-amz-server-side-encryption-aws-kms-key-id."""
+    from objstore.upkeep import keyring
+
+    async def create() -> None:
+        async with keyring(config) as keys:
+            await keys.create(name)
+
+    _run(create())
+    click.echo(f"Made key {name}.")
+
+
+@kms_key.command("list")
+@_json_option
+@_drives_options
+def kms_key_list(as_json: bool, config: Config) -> None:
+    """List the keys; `sse-s3` is the one that SSE-S3 encrypts with."""
+    from objstore.upkeep import keyring
+
+    async def listed() -> list[dict[str, Any]]:
+        async with keyring(config) as keys:
+            return [
+                {
+                    "name": one.name,
+                    "version": one.newest_version,
+                    "created_ms": one.created_ms,
+                    "is_enabled": one.is_enabled,
+                }
+                for one in await keys.list()
+            ]
+
+    found = _run(listed())
+    if as_json:
+        click.echo(json.dumps(found))
+    else:
+        _table(
+            ("NAME", "VERSION", "STATE"),
+            [(k["name"], k["version"], "enabled" if k["is_enabled"] else "disabled") for k in found],
+        )
+
+
+@kms_key.command("rotate")
+@click.argument("name")
+@_drives_options
+def kms_key_rotate(name: str, config: Config) -> None:
+    """Give the key NAME a new version, which encrypts from now on; older ones still decrypt."""
+    from objstore.upkeep import keyring
+
+    async def rotate() -> int:
+        async with keyring(config) as keys:
+            return (await keys.rotate(name)).newest_version
+
+    click.echo(
+        f"Key {name} has version {_run(rotate())} now; `objstore kms reseal` seals older data keys anew."
+    )
+
+
+@kms_key.command("disable")
+@click.argument("name")
+@_drives_options
+def kms_key_disable(name: str, config: Config) -> None:
+    """Let nothing be encrypted or decrypted with the key NAME until it is enabled again."""
+    _set_kms_key_enabled(name, config, is_enabled=False)
+
+
+@kms_key.command("enable")
+@click.argument("name")
+@_drives_options
+def kms_key_enable(name: str, config: Config) -> None:
+    """Let the key NAME be used again."""
+    _set_kms_key_enabled(name, config, is_enabled=True)
+
+
+def _set_kms_key_enabled(name: str, config: Config, *, is_enabled: bool) -> None:
+    from objstore.upkeep import keyring
+
+    async def change() -> None:
+        async with keyring(config) as keys:
+            await keys.set_enabled(name, is_enabled)
+
+    _run(change())
+    click.echo(f"Key {name} is {'enabled' if is_enabled else 'disabled'}.")
+
+
+@kms.command("reseal")
+@_drives_options
+def kms_reseal(config: Config) -> None:
+    """Seal the data key of every object under the newest version of its key; no bytes are touched.
+
+    Exit status 1 when some could not be opened.
+    """
+    from objstore.upkeep import reseal_data_keys
+
+    done = _run(reseal_data_keys(config))
+    click.echo(
+        f"{done.sealed} data keys sealed anew, of {done.looked_at} looked at; {done.failed} not opened."
+    )
+    sys.exit(1 if done.failed else 0)
 
 
 @main.group()

@@ -356,6 +356,21 @@ class Config(BaseSettings):
     sse_c_over_http: bool = _setting(
         False, "Take the keys of SSE-C over plain HTTP, too: for tests, and behind a proxy that ends TLS."
     )
+    kms: Literal["local", "vault"] = _setting(
+        "local", "Who keeps the keys of SSE-KMS for new objects: the server's own keyring, or Vault."
+    )
+    vault_address: str | None = _setting(
+        None, "URL of a HashiCorp Vault.", example="https://vault.example.org:8200"
+    )
+    vault_mount: str = _setting("transit", "Where in Vault the transit engine is mounted.", min_length=1)
+    vault_token_file: AbsolutePath | None = _setting(
+        None, "File with the token for Vault, read again when it changes.", example="/run/vault/token"
+    )
+    vault_ca_file: AbsolutePath | None = _setting(
+        None,
+        "Certificate authorities in PEM that Vault's certificate is checked with; without it, the system's.",
+        example="/etc/objstore/vault-ca.crt",
+    )
     kms_default_key: KeyName = _setting(
         "default", "The KMS key of SSE-KMS where none is named; `alias/aws/s3` to clients."
     )
@@ -479,6 +494,16 @@ class Config(BaseSettings):
             raise ValueError(
                 f"root_secret_key: too short; at least {SECRET_LENGTH_MIN} characters are allowed"
             )
+        if (self.vault_address is None) != (self.vault_token_file is None):
+            raise ValueError(
+                "vault_address and vault_token_file: one is set without the other; both or none are allowed"
+            )
+        if self.vault_address is not None and urlsplit(self.vault_address).scheme not in ("http", "https"):
+            raise ValueError(
+                f"vault_address: {self.vault_address!r} is no URL; http:// or https:// is allowed"
+            )
+        if self.kms == "vault" and self.vault_address is None:
+            raise ValueError('kms: "vault" needs vault_address and vault_token_file')
         if self.root_access_key is not None and not ACCESS_KEY_PATTERN.fullmatch(self.root_access_key):
             raise ValueError(f"root_access_key: {self.root_access_key!r} is not allowed; {ACCESS_KEY_RULE}")
         return self

@@ -11,15 +11,21 @@ from objstore import clock, deployment, supervisor
 from objstore.app import order_document, usable_directories
 from objstore.config import Config
 from objstore.deployment import DeploymentError
+from objstore.encryption.keyring import Keyring
+from objstore.iam.sealing import Sealer
 from objstore.iam.users import Users
 from objstore.jobs import lifecycle, orphans, walk
 from objstore.jobs.heal import Heal
+from objstore.jobs.resealing import Resealed, reseal
+from objstore.keepers import envelopes_of, keyring_of
 from objstore.meta import invariants, queries
 from objstore.meta.client import Metadata
 from objstore.meta.commands import SetState
 from objstore.meta.interface import Database, OutcomeUnknown
 from objstore.s3.expiry import Calendar
 from objstore.s3.xml import write_instant
+from objstore.service.encryption import EncryptionRules, Encryptions
+from objstore.service.subresources import Subresources
 from objstore.shared_state import SharedState
 from objstore.storage.drive import add_drive, open_drives, replace_drive
 from objstore.storage.interface import DriveState, DriveStatus
@@ -34,6 +40,22 @@ REBUILD_POLL_S: Final = 0.05
 async def metadata_and_users(
     config: Config, *, rebuild_index: bool = False
 ) -> AsyncIterator[tuple[Metadata, Users]]:
+    """The metadata, and the users in it. Raises as `facts_of` does."""
+    async with facts_of(config, rebuild_index=rebuild_index) as facts:
+        yield facts.metadata, Users(facts.metadata, facts.sealer)
+
+
+@dataclass(frozen=True, slots=True)
+class FactsOf:
+    """A deployment's metadata, what seals its secrets, and what its processes share."""
+
+    metadata: Metadata
+    sealer: Sealer
+    shared: SharedState
+
+
+@asynccontextmanager
+async def facts_of(config: Config, *, rebuild_index: bool = False) -> AsyncIterator[FactsOf]:
     """The metadata through the running server's ledger, or through one of our own while it is stopped.
 
     `rebuild_index`: have it build the index anew first. Raises DeploymentError, DriveError, Unavailable.
@@ -51,7 +73,7 @@ async def metadata_and_users(
         try:
             if rebuild_index:
                 await _rebuild_index(metadata, shared)
-            yield metadata, Users(metadata, sealer)
+            yield FactsOf(metadata, sealer, shared)
         finally:
             await metadata.close()
         return
@@ -62,11 +84,10 @@ async def metadata_and_users(
             quiet = config.model_copy(update={"log_level": "warning", "log_format": "text"})
             document = order_document(quiet, directories, sealer) | {"rebuild_index": rebuild_index}
             async with _temporary_ledger(owner.runtime, document):
-                metadata = await Metadata.connect(
-                    str(owner.runtime.ledger_socket), SharedState(owner.runtime.state)
-                )
+                shared = SharedState(owner.runtime.state)
+                metadata = await Metadata.connect(str(owner.runtime.ledger_socket), shared)
                 try:
-                    yield metadata, Users(metadata, sealer)
+                    yield FactsOf(metadata, sealer, shared)
                 finally:
                     await metadata.close()
     finally:
@@ -247,3 +268,25 @@ async def trust_clock(config: Config) -> None:
     """Let lifecycle rules go by the clock as it stands now. Raises as `metadata_and_users`."""
     async with metadata_and_users(config) as (metadata, _):
         await metadata.write(SetState(lifecycle.TRUSTED_STATE, str(clock.now_ms()).encode()))
+
+
+# Keys
+
+
+@asynccontextmanager
+async def keyring(config: Config) -> AsyncIterator[Keyring]:
+    """The server's own master keys. Raises as `facts_of` does."""
+    async with facts_of(config) as facts:
+        yield keyring_of(facts.metadata, facts.sealer, facts.shared)
+
+
+async def reseal_data_keys(config: Config) -> Resealed:
+    """Seal data keys anew that older versions of their keys seal: see `jobs.resealing`."""
+    async with facts_of(config) as facts:
+        envelopes = envelopes_of(config, keyring_of(facts.metadata, facts.sealer, facts.shared))
+        subresources = Subresources(facts.metadata, facts.shared)
+        encryptions = Encryptions(envelopes, subresources, EncryptionRules())
+        try:
+            return await reseal(facts.metadata, encryptions)
+        finally:
+            await encryptions.close()

@@ -17,7 +17,9 @@ _bucket_numbers = itertools.count(1)
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server (two workers, six drives) that the whole session shares; tests do not stop it."""
-    running = Server(tmp_path_factory.mktemp("server")).start()
+    running = Server(
+        tmp_path_factory.mktemp("server"), environment={"OBJSTORE_SSE_C_OVER_HTTP": "true"}
+    ).start()
     try:
         yield running
     finally:

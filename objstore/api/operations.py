@@ -44,7 +44,7 @@ from objstore.s3.documents.buckets import CreateBucketConfiguration
 from objstore.s3.documents.control import TagResourceRequest
 from objstore.s3.documents.cors import CORSConfiguration
 from objstore.s3.documents.deleting import Delete
-from objstore.s3.documents.encryption import ServerSideEncryptionConfiguration
+from objstore.s3.documents.encryption import ObjectEncryption, ServerSideEncryptionConfiguration
 from objstore.s3.documents.inventory import InventoryConfiguration
 from objstore.s3.documents.lifecycle import LifecycleConfiguration
 from objstore.s3.documents.locking import LegalHold, ObjectLockConfiguration, Retention
@@ -160,7 +160,7 @@ OPERATIONS: Final = (
     Operation("PutObjectRetention",   "PUT",    "object", ("retention",),  "s3:PutObjectRetention",  locking.put_retention, document=Retention, event="s3:ObjectRetention:Put"),
     Operation("GetObjectLegalHold",   "GET",    "object", ("legal-hold",), "s3:GetObjectLegalHold",  locking.get_legal_hold),
     Operation("PutObjectLegalHold",   "PUT",    "object", ("legal-hold",), "s3:PutObjectLegalHold",  locking.put_legal_hold, document=LegalHold),
-    Operation("UpdateObjectEncryption", "PUT",  "object", ("encryption",), "s3:UpdateObjectEncryption", None, version_action="s3:UpdateObjectVersionEncryption", reason=LATER),
+    Operation("UpdateObjectEncryption", "PUT",  "object", ("encryption",), "s3:UpdateObjectEncryption", encryption.update_object, document=ObjectEncryption, version_action="s3:UpdateObjectVersionEncryption"),
     Operation("GetObjectAnnotation",    "GET",    "object", ("annotation", "annotationName"), "s3:GetObjectAnnotation",    None, version_action="s3:GetObjectVersionAnnotation", reason=ANNOTATIONS),
     Operation("PutObjectAnnotation",    "PUT",    "object", ("annotation", "annotationName"), "s3:PutObjectAnnotation",    None, version_action="s3:PutObjectVersionAnnotation", reason=ANNOTATIONS),
     Operation("DeleteObjectAnnotation", "DELETE", "object", ("annotation", "annotationName"), "s3:DeleteObjectAnnotation", None, version_action="s3:DeleteObjectVersionAnnotation", reason=ANNOTATIONS),

@@ -108,6 +108,7 @@ class Envelopes:
         self.default_key = default_key
         self._sealing: dict[tuple[int, str], _BucketKey] = {}
         self._opened: OrderedDict[bytes, _BucketKey] = OrderedDict()
+        self._renewed: dict[bytes, bytes] = {}
 
     async def under_s3(self, data_key: bytes | None = None) -> Envelope:
         """SSE-S3. `data_key` is one there is already (a copy shares its bytes); None: a new one."""
@@ -196,11 +197,21 @@ class Envelopes:
         bound = _context(encryption.method, name, encryption.context)
         if encryption.wrapped_bucket_key:
             bound = _BUCKET_KEY + name.encode()
+            if sealed in self._renewed:  # which many objects share
+                return replace(encryption, wrapped_bucket_key=self._renewed[sealed])
         key = await provider.unwrap(name, sealed, bound)
         wrapped = await provider.wrap(name, key, bound)
-        if encryption.wrapped_bucket_key:
-            return replace(encryption, wrapped_bucket_key=wrapped)
-        return replace(encryption, wrapped_key=wrapped)
+        if not encryption.wrapped_bucket_key:
+            return replace(encryption, wrapped_key=wrapped)
+        if len(self._renewed) >= BUCKET_KEYS_MAX:
+            self._renewed.clear()
+        self._renewed[sealed] = wrapped
+        return replace(encryption, wrapped_bucket_key=wrapped)
+
+    async def close(self) -> None:
+        """Release what the providers hold."""
+        for provider in self._providers.values():
+            await provider.close()
 
     def _provider(self, encryption: Encryption) -> KeyProvider:
         if encryption.method is EncryptionMethod.S3:

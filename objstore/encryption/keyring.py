@@ -120,6 +120,9 @@ class Keyring:
             raise KmsKeyUnfit("not a sealed key")
         return int.from_bytes(wrapped[:_VERSION_BYTES])
 
+    async def close(self) -> None:
+        """Nothing is held."""
+
     def _usable(self, name: str) -> _Key:
         key = self._find(name)
         if key is None:

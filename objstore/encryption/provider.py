@@ -65,6 +65,10 @@ class KeyProvider(Protocol):
         """The version that `wrapped` was sealed under. Raises KmsKeyUnfit for what is nothing of ours."""
         ...
 
+    async def close(self) -> None:
+        """Release what it holds. Idempotent."""
+        ...
+
 
 class KeyKeeper(KeyProvider, Protocol):
     """A provider whose keys are made and managed here."""

@@ -225,6 +225,12 @@ def key_name(key_id: str, default: str, regions: Collection[str] | None = None) 
     return name
 
 
+def is_key_arn(text: str) -> bool:
+    """Whether it is the ARN of a key: no plain name, no alias."""
+    match = _KEY_ARN.fullmatch(text)
+    return match is not None and match["kind"] == "key"
+
+
 def key_arn(name: str, region: str) -> str:
     """The ARN of a key here, all of which belong to one account."""
     return f"arn:aws:kms:{region}:{ACCOUNT}:key/{name}"

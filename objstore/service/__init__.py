@@ -51,6 +51,7 @@ class Services:
     async def drain(self) -> None:
         """Wait until what was begun is decided: at the end of a worker, before the stores close."""
         await self._writer.drain()
+        await self.encryptions.close()
 
 
 def build_services(

@@ -12,6 +12,7 @@ from objstore.s3.documents.encryption import (
     ServerSideEncryptionByDefault,
     ServerSideEncryptionConfiguration,
     ServerSideEncryptionRule,
+    check,
     completed,
 )
 from objstore.s3.encryption import CustomerKey, ManagedKey, Wanted
@@ -74,6 +75,7 @@ class Encryptions:
     async def configure(self, bucket: Bucket, wanted: ServerSideEncryptionConfiguration) -> None:
         """Encrypt what is written from now on so. Raises what the document's check raises; Refusal."""
         fresh = None if self._fresh is None else self._fresh.rules[0].apply_server_side_encryption_by_default
+        check(wanted, bucket)
         await self._subresources.put(bucket, KIND, completed(wanted, fresh))
 
     def check_transport(self, *, is_secure: bool) -> None:
@@ -169,6 +171,10 @@ class Encryptions:
     async def renewed(self, encryption: Encryption) -> Encryption | None:
         """See Envelopes.renewed."""
         return await self._envelopes.renewed(encryption, self._name(encryption))
+
+    async def close(self) -> None:
+        """Release what the keepers of keys hold."""
+        await self._envelopes.close()
 
     async def _open(self, encryption: Encryption, customer_key: CustomerKey | None) -> bytes:
         key = None if customer_key is None else customer_key.key

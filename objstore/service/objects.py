@@ -11,6 +11,7 @@ from objstore.meta.commands import (
     DeleteVersion,
     PutVersion,
     ReplaceAttributes,
+    ReplaceEncryption,
     WriteConditions,
     with_default,
 )
@@ -18,10 +19,18 @@ from objstore.meta.interface import Unavailable
 from objstore.meta.layout import Layout
 from objstore.meta.queries import PartPage
 from objstore.meta.sqlite import Query
-from objstore.model import Attributes, Bucket, Checksum, ObjectLock, ObjectVersion, Replica
+from objstore.model import (
+    Attributes,
+    Bucket,
+    Checksum,
+    EncryptionMethod,
+    ObjectLock,
+    ObjectVersion,
+    Replica,
+)
 from objstore.s3 import checksums, tokens
 from objstore.s3.conditions import WritePreconditions
-from objstore.s3.encryption import CustomerKey, Wanted
+from objstore.s3.encryption import CustomerKey, ManagedKey, Wanted
 from objstore.s3.errors import InvalidPartNumber, InvalidRequest, MethodNotAllowed, NoSuchKey, NoSuchVersion
 from objstore.s3.integrity import NO_INTEGRITY, Integrity
 from objstore.s3.object_headers import http_date
@@ -245,6 +254,40 @@ class Objects:
             command, bucket, key, origin, is_replicated=replica is not None
         )
         return await self._writer.commit(announced, None)
+
+    async def update_encryption(
+        self, bucket: Bucket, version: ObjectVersion, key_arn: str, *, uses_bucket_key: bool
+    ) -> None:
+        """Have a version's data key sealed by another KMS key; its bytes, ETag and time stay.
+
+        Raises InvalidRequest (it is not encrypted, or with a customer's key), KmsNotFound, KmsError;
+        Refusal (Locked), MetadataError.
+        """
+        encryption = version.attributes.encryption
+        if encryption is None:
+            raise InvalidRequest(
+                "The UpdateObjectEncryption operation doesn't support unencrypted source objects. Only source"
+                " objects encrypted with SSE-S3 or SSE-KMS are supported."
+            )
+        if encryption.method is EncryptionMethod.CUSTOMER:
+            raise InvalidRequest(
+                "The UpdateObjectEncryption operation doesn't support source objects with the encryption type"
+                " DSSE-KMS or SSE-C. Only source objects encrypted with SSE-S3 or SSE-KMS are supported."
+            )
+        data_key = await self.unlock(version)
+        wanted = ManagedKey(EncryptionMethod.KMS, key_arn, uses_bucket_key=uses_bucket_key)
+        envelope = await self._encryptions.new(bucket, wanted, data_key)
+        assert envelope is not None
+        await self._facts.write(
+            ReplaceEncryption(
+                bucket.id,
+                version.key,
+                version.version_id,
+                encryption.wrapped_key,
+                envelope.encryption,
+                heeds_lock=True,
+            )
+        )
 
     async def replace_tags(
         self,

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Final, Literal
 
 from objstore.model import Bucket
+from objstore.s3 import errors
 from objstore.s3.errors import InvalidArgument, MalformedXML
 from objstore.s3.xml import document, element
 
@@ -35,6 +36,19 @@ class ServerSideEncryptionConfiguration:
     rules: tuple[ServerSideEncryptionRule, ...] = element("Rule")
 
 
+@document("SSE-KMS")
+class SSEKMSEncryption:
+    kms_key_arn: str = element("KMSKeyArn")
+    bucket_key_enabled: bool | None = None
+
+
+@document
+class ObjectEncryption:
+    """What an object that is encrypted already is to be encrypted with from now on."""
+
+    sse_kms: SSEKMSEncryption | None = element("SSE-KMS", default=None)
+
+
 def check(wanted: ServerSideEncryptionConfiguration, bucket: Bucket) -> None:
     """Raise MalformedXML unless there is one rule that says something; InvalidArgument, NotImplemented."""
     if len(wanted.rules) != 1:
@@ -50,7 +64,7 @@ def check(wanted: ServerSideEncryptionConfiguration, bucket: Bucket) -> None:
             raise MalformedXML
         return
     if applied.sse_algorithm not in _OFFERED:
-        raise NotImplementedError
+        raise errors.NotImplemented("Two layers of encryption are not offered.")
     if applied.kms_master_key_id is not None and applied.sse_algorithm != "aws:kms":
         raise InvalidArgument(
             "a KMSMasterKeyID is not applicable if the default sse algorithm is not aws:kms",
