@@ -10,6 +10,7 @@ more than what works; `/metrics` says more and is for those whom `Readers` lets 
 """
 
 import asyncio
+import functools
 import hmac
 import ipaddress
 import json
@@ -19,7 +20,9 @@ from typing import Any, Final, Protocol
 
 from objstore import metrics
 from objstore.api.pipeline import Request
+from objstore.meta import queries
 from objstore.meta.interface import MetadataError
+from objstore.service.watches import METRICS
 from objstore.storage.interface import BlobStore, DriveState
 
 LEDGER_ANSWER_S: Final = 2.0
@@ -34,6 +37,10 @@ class Ledger(Protocol):
 
     async def ledger_status(self) -> dict[str, Any]:
         """How the ledger stands."""
+        ...
+
+    async def read(self, query: Any, *args: Any) -> Any:
+        """What a query finds."""
         ...
 
 
@@ -89,6 +96,26 @@ class Readers:
         return scheme.lower() == "bearer" and is_right
 
 
+class _Filters:
+    """Which metrics configurations there are; while that cannot be read, which there were."""
+
+    def __init__(self, metadata: Ledger) -> None:
+        self._metadata = metadata
+        self.known: frozenset[tuple[str, str]] = frozenset()
+
+    async def refresh(self) -> None:
+        """Look again."""
+        found: set[tuple[str, str]] = set()
+        after = ("", "")
+        try:
+            while page := await self._metadata.read(queries.family_members, METRICS, after):
+                found.update((bucket.name, id_) for bucket, id_, _ in page)
+                after = (page[-1][0].name, page[-1][1])
+        except MetadataError:
+            return
+        self.known = frozenset(found)
+
+
 _PROXIED: Final = frozenset({"forwarded", "via", "x-forwarded-for", "x-real-ip"})
 _FORBIDDEN: Final = (
     b"/metrics is for this machine, or for whom the settings metrics_token or metrics_public let in.\n"
@@ -107,6 +134,8 @@ def _is_loopback(remote: str) -> bool:
 def pages(ledger: Ledger, store: BlobStore, readers: Readers) -> Mapping[str, Page]:
     """What answers the paths beside S3; /metrics only to `readers`."""
 
+    filters = _Filters(ledger)
+
     async def live(request: Request) -> tuple[int, str, bytes]:
         return 200, "application/json", b'{"status": "live"}\n'
 
@@ -121,7 +150,9 @@ def pages(ledger: Ledger, store: BlobStore, readers: Readers) -> Mapping[str, Pa
     async def numbers(request: Request) -> tuple[int, str, bytes]:
         if not readers.may_read(request):
             return 403, "text/plain; charset=utf-8", _FORBIDDEN
-        content_type, body = await asyncio.get_running_loop().run_in_executor(None, metrics.page)
+        await filters.refresh()
+        show = functools.partial(metrics.page, filters.known)
+        content_type, body = await asyncio.get_running_loop().run_in_executor(None, show)
         return 200, content_type, body
 
     return {"/health/live": live, "/health/ready": ready, "/health/writable": writable, "/metrics": numbers}

@@ -5,14 +5,19 @@ multiprocess mode), named after the process's role ("worker-0", "ledger"): a res
 counting where its predecessor stopped, so counters never jump back and files do not pile up. Without
 that variable (tests, the command line) the numbers stay in this process.
 
-Labels never hold anything a client chose (bucket, key, access key): their number is bounded.
+Labels never hold anything a client chose (bucket, key, access key): their number is bounded. The one
+exception are the metrics of a bucket's own metrics configurations, which name bucket and configuration:
+at most FILTERS_MAX in each process, and none is shown any more once its configuration is gone.
 """
 
 import os
-from typing import Final
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Final, Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from objstore.log import ROLE_VARIABLE
@@ -22,6 +27,12 @@ _role: Final = os.environ.get(ROLE_VARIABLE, f"pid-{os.getpid()}")
 if DIRECTORY_VARIABLE in os.environ:
     values.ValueClass = values.MultiProcessValue(lambda: _role)  # type: ignore[no-untyped-call]
 
+FILTERS_MAX: Final = 2000
+"""Metrics configurations that one process counts for; requests for further ones are not counted."""
+_FILTER_LABELS: Final = ("bucket", "filter")
+_FILTER_PREFIX: Final = "objstore_bucket_"
+
+_FILTERED_LATENCY_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 _LATENCY_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _COMMIT_S: Final = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.125, 0.25, 0.5, 1, 2, 5)
 _BATCH: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
@@ -46,6 +57,37 @@ BUFFERED_BYTES: Final = Gauge(
     "objstore_buffered_bytes",
     "Body bytes held in memory now, of the memory budget.",
     multiprocess_mode="livesum",
+)
+
+# What buckets' metrics configurations (`filter`: their ids) count: CloudWatch's request metrics of S3.
+FILTERED_REQUESTS: Final = Counter(
+    "objstore_bucket_requests",
+    "Requests that a metrics configuration counts, by kind: get, put, delete, head, post, list, select, "
+    "other.",
+    (*_FILTER_LABELS, "kind"),
+)
+FILTERED_ERRORS: Final = Counter(
+    "objstore_bucket_errors",
+    "Of these, those answered with an error, by class: 4xx, 5xx.",
+    (*_FILTER_LABELS, "class"),
+)
+FILTERED_DOWNLOADED_BYTES: Final = Counter(
+    "objstore_bucket_downloaded_bytes", "Body bytes sent in answer to them.", _FILTER_LABELS
+)
+FILTERED_UPLOADED_BYTES: Final = Counter(
+    "objstore_bucket_uploaded_bytes", "Body bytes received with them.", _FILTER_LABELS
+)
+FILTERED_FIRST_BYTE_SECONDS: Final = Histogram(
+    "objstore_bucket_first_byte_seconds",
+    "Time from the last byte of such a request to the first byte of its answer.",
+    _FILTER_LABELS,
+    buckets=_FILTERED_LATENCY_S,
+)
+FILTERED_REQUEST_SECONDS: Final = Histogram(
+    "objstore_bucket_request_seconds",
+    "Time from the first byte of such a request to the last byte of its answer.",
+    _FILTER_LABELS,
+    buckets=_FILTERED_LATENCY_S,
 )
 
 # Drives and blobs.
@@ -223,10 +265,76 @@ def count_request(operation: str, status: int, seconds: float, received_bytes: i
         SENT_BYTES.inc(sent_bytes)
 
 
-def page() -> tuple[str, bytes]:
-    """Content type and body of /metrics: the sum of all processes of this server. A few ms: off the loop."""
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One answered request, as metrics configurations count it."""
+
+    kind: str
+    status: int
+    received_bytes: int
+    sent_bytes: int
+    first_byte_s: float
+    total_s: float
+
+
+_meters: dict[tuple[str, str], tuple[Counter, Counter, Histogram, Histogram]] = {}
+
+
+def count_filtered(bucket: str, filter_id: str, served: Served) -> None:
+    """Count one request for the configuration `filter_id` of a bucket."""
+    slot = bucket, filter_id
+    meters = _meters.get(slot)
+    if meters is None:
+        if len(_meters) >= FILTERS_MAX:
+            return
+        meters = _meters[slot] = (
+            FILTERED_DOWNLOADED_BYTES.labels(*slot),
+            FILTERED_UPLOADED_BYTES.labels(*slot),
+            FILTERED_FIRST_BYTE_SECONDS.labels(*slot),
+            FILTERED_REQUEST_SECONDS.labels(*slot),
+        )
+    downloaded, uploaded, first_byte, total = meters
+    FILTERED_REQUESTS.labels(*slot, served.kind).inc()
+    if served.status >= 400:
+        FILTERED_ERRORS.labels(*slot, f"{served.status // 100}xx").inc()
+    if served.sent_bytes:
+        downloaded.inc(served.sent_bytes)
+    if served.received_bytes:
+        uploaded.inc(served.received_bytes)
+    first_byte.observe(served.first_byte_s)
+    total.observe(served.total_s)
+
+
+class _Collector(Protocol):
+    def collect(self) -> Iterable[Metric]: ...
+
+
+class _Shown:
+    """Everything that is collected, but for what metrics configurations counted that are gone."""
+
+    def __init__(self, collector: _Collector, filters: Collection[tuple[str, str]]) -> None:
+        self._collector = collector
+        self._filters = filters
+
+    def collect(self) -> Iterable[Metric]:
+        for metric in self._collector.collect():
+            if metric.name.startswith(_FILTER_PREFIX):
+                metric.samples = [
+                    sample
+                    for sample in metric.samples
+                    if (sample.labels.get("bucket", ""), sample.labels.get("filter", "")) in self._filters
+                ]
+            yield metric
+
+
+def page(filters: Collection[tuple[str, str]] = frozenset()) -> tuple[str, bytes]:
+    """Content type and body of /metrics: the sum of all processes of this server. A few ms: off the loop.
+
+    `filters`: the metrics configurations there are, as names of buckets and ids.
+    """
     registry = CollectorRegistry()
+    collector: _Collector = REGISTRY
     if DIRECTORY_VARIABLE in os.environ:
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        return CONTENT_TYPE_LATEST, generate_latest(registry)
-    return CONTENT_TYPE_LATEST, generate_latest()
+        collector = MultiProcessCollector(CollectorRegistry())  # type: ignore[no-untyped-call]
+    registry.register(_Shown(collector, filters))
+    return CONTENT_TYPE_LATEST, generate_latest(registry)

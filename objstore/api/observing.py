@@ -1,4 +1,4 @@
-"""What is told of a finished request to those who watch its bucket: the lines of its access log.
+"""What is told of a finished request to those who watch its bucket: its access log, its request metrics.
 
 Nobody waits for any of this: it comes after the last byte of the answer, only where a bucket is watched,
 and whatever goes wrong in it goes to the log and nowhere else.
@@ -8,19 +8,29 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from objstore import clock
+from objstore import clock, metrics
 from objstore.iam.authorise import Authoriser
 from objstore.iam.circumstances import Asked, auth_type, signature_version
+from objstore.metrics import Served
 from objstore.s3 import access_log
 from objstore.s3.access_log import BatchRecord, Deletion, Record
 from objstore.s3.errors import S3Error
-from objstore.service.watches import Watches
+from objstore.service.watches import Watch, Watches, is_counted
 from objstore.spool import Lines
 
 if TYPE_CHECKING:
+    from objstore.api.operations import Operation
     from objstore.api.pipeline import Exchange
 
 _AUTH_TYPES: Final = {"REST-HEADER": "AuthHeader", "REST-QUERY-STRING": "QueryString"}
+_KINDS: Final = {
+    "DeleteObjects": "delete",
+    "ListObjects": "list",
+    "ListObjectsV2": "list",
+    "ListObjectVersions": "list",
+    "PostObject": "post",
+    "SelectObjectContent": "select",
+}
 _SIGNATURES: Final = {"AWS": "SigV2", "AWS4-HMAC-SHA256": "SigV4"}
 
 _log = logging.getLogger("objstore.api")
@@ -44,8 +54,10 @@ class Observer:
         self._sink = sink
 
     def tell(self, exchange: "Exchange", status: int, sent_bytes: int, seconds: float) -> None:
-        """Log a finished request where that is wanted. Never raises."""
+        """Count and log a finished request where that is wanted. Never raises."""
         try:
+            if exchange.watch is not None and exchange.watch.filters:
+                _count(exchange, exchange.watch, status, sent_bytes, seconds)
             if self._sink is not None:
                 self._write_lines(self._sink, exchange, status, sent_bytes, seconds)
         except Exception:
@@ -75,7 +87,6 @@ class Observer:
         signed, version = signature_version(asked), exchange.notes.version
         is_anonymous = exchange.identity.is_anonymous
         tls_version, cipher = _tls(request.tls)
-        received_s = max(exchange.began_s, exchange.wire.last_read_s)
         first, second = request.http_version
         return Record(
             owner_id="" if bucket is None else bucket.owner_id,
@@ -97,7 +108,7 @@ class Observer:
             sent_bytes=sent_bytes,
             object_bytes=exchange.notes.size if version is None else version.size,
             total_ms=round(seconds * 1000),
-            turn_around_ms=max(0, round((exchange.answered_s - received_s) * 1000)),
+            turn_around_ms=round(_turn_around_s(exchange) * 1000),
             referer=about.headers.get("referer"),
             agent=about.headers.get("user-agent"),
             version_id=about.query.get("versionId", ""),
@@ -109,6 +120,40 @@ class Observer:
             tls_version=tls_version,
             needed_acl=status < 400 and operation.action is not None and self._authoriser.needs_acl(asked),
         )
+
+
+def _count(exchange: "Exchange", watch: Watch, status: int, sent_bytes: int, seconds: float) -> None:
+    """Count a request for each metrics configuration that wants it."""
+    assert exchange.bucket is not None
+    version, late = exchange.notes.version, exchange.notes.late_error
+    served = Served(
+        kind=_kind(exchange.operation),
+        status=status if late is None else late.status,
+        received_bytes=exchange.wire.received_bytes,
+        sent_bytes=sent_bytes,
+        first_byte_s=_turn_around_s(exchange),
+        total_s=seconds,
+    )
+    tags = None if version is None else version.tags
+    for one in watch.filters:
+        if is_counted(one, exchange.key, tags):
+            metrics.count_filtered(exchange.bucket.name, one.id, served)
+
+
+def _kind(operation: "Operation") -> str:
+    """As S3's request metrics tell requests apart."""
+    if operation.name in _KINDS:
+        return _KINDS[operation.name]
+    if operation.method == "HEAD":
+        return "head"
+    return (
+        operation.method.lower() if operation.scope == "object" and operation.method != "OPTIONS" else "other"
+    )
+
+
+def _turn_around_s(exchange: "Exchange") -> float:
+    """From the last byte of a request to the first byte of its answer."""
+    return max(0.0, exchange.answered_s - max(exchange.began_s, exchange.wire.last_read_s))
 
 
 def _deletions(exchange: "Exchange") -> tuple[Deletion, ...]:

@@ -63,6 +63,7 @@ __all__ = [
     "event_targets",
     "events_for",
     "events_waiting",
+    "family_members",
     "garbage_after",
     "garbage_before",
     "keys_after",
@@ -167,6 +168,21 @@ def subresources_of_kind(
         (kind, after, limit),
     )
     return [(bucket_of(row[:-1]), row[-1]) for row in rows]
+
+
+def family_members(
+    db: Database, family: str, after: tuple[str, str] = ("", ""), limit: int = 1000
+) -> list[tuple[Bucket, str, bytes]]:
+    """Configurations of a family (kinds `<family>/<id>`) in all buckets: bucket, id and document, by name of
+    bucket and id, after such a pair."""
+    columns = ", ".join(f"b.{column}" for column in BUCKET_COLUMNS.split(", "))
+    rows = db.rows(
+        f"SELECT {columns}, s.kind, s.document "
+        "FROM bucket_subresources s JOIN buckets b ON b.id = s.bucket_id "
+        "WHERE s.kind > ? AND s.kind < ? AND (b.name, s.kind) > (?, ?) ORDER BY b.name, s.kind LIMIT ?",
+        (f"{family}/", f"{family}0", after[0], f"{family}/{after[1]}", limit),
+    )
+    return [(bucket_of(row[:-2]), row[-2].partition("/")[2], row[-1]) for row in rows]
 
 
 def account_public_access_block(db: Database, owner_id: str) -> bytes | None:
