@@ -13,7 +13,7 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
@@ -650,11 +650,29 @@ def as_toml() -> str:
     return "\n".join(lines) + "\n"
 
 
-def as_markdown() -> str:
-    """The table of docs/configuration.md."""
+DIALECT: Final = (
+    "region",
+    "other_regions",
+    "domains",
+    "website_domains",
+    "buckets_max",
+    "new_buckets",
+    "display_names",
+    "default_encryption",
+    "sse_c_blocked",
+    "sse_c_over_http",
+    "kms_default_key",
+    "lifecycle_debug_day_s",
+)
+"""The settings that change what clients of S3 are answered."""
+
+
+def as_markdown(names: Container[str] | None = None) -> str:
+    """The table of docs/configuration.md, or of the settings of these names alone."""
     lines = ["| Setting | Default | Unit | What it is |", "|---|---|---|---|"]
     lines += [
         f"| `{name}` | {f'`{default}`' if default else '—'} | {unit or '—'} | {sentence} |"
         for name, default, unit, sentence, _ in _rows()
+        if names is None or name in names
     ]
     return "\n".join(lines) + "\n"

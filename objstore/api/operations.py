@@ -16,6 +16,7 @@ from objstore.api.handlers import (
     acl,
     attributes,
     bucket_subresources,
+    bucket_tagging,
     buckets,
     control,
     copy,
@@ -87,8 +88,8 @@ class Operation:
     document: type[Any] | None = None
     """The XML document read from the body before the handler runs; `bytes`: the body as it is."""
     is_document_optional: bool = False
-    is_judged_by_tags: bool = False
-    """The tags of its document take part in the decision, so that it is read before."""
+    is_judged_by_document: bool = False
+    """What its document says takes part in the decision, so that it is read before."""
     checksums_are_of_object: bool = False
     """x-amz-checksum-* speaks of the object that results, not of this request's body."""
     stores_body: bool = False
@@ -154,12 +155,12 @@ OPERATIONS: Final = (
     Operation("GetObjectAcl",         "GET",    "object", ("acl",),        "s3:GetObjectAcl",        acl.get_of_object, version_action="s3:GetObjectVersionAcl"),
     Operation("PutObjectAcl",         "PUT",    "object", ("acl",),        "s3:PutObjectAcl",        acl.put_of_object, document=AccessControlPolicy, is_document_optional=True, version_action="s3:PutObjectVersionAcl", event="s3:ObjectAcl:Put"),
     Operation("GetObjectTagging",     "GET",    "object", ("tagging",),    "s3:GetObjectTagging",    object_tagging.get, version_action="s3:GetObjectVersionTagging"),
-    Operation("PutObjectTagging",     "PUT",    "object", ("tagging",),    "s3:PutObjectTagging",    object_tagging.put, document=Tagging, is_judged_by_tags=True, version_action="s3:PutObjectVersionTagging", event="s3:ObjectTagging:Put"),
+    Operation("PutObjectTagging",     "PUT",    "object", ("tagging",),    "s3:PutObjectTagging",    object_tagging.put, document=Tagging, is_judged_by_document=True, version_action="s3:PutObjectVersionTagging", event="s3:ObjectTagging:Put"),
     Operation("DeleteObjectTagging",  "DELETE", "object", ("tagging",),    "s3:DeleteObjectTagging", object_tagging.delete, version_action="s3:DeleteObjectVersionTagging", event="s3:ObjectTagging:Delete"),
     Operation("GetObjectRetention",   "GET",    "object", ("retention",),  "s3:GetObjectRetention",  locking.get_retention),
-    Operation("PutObjectRetention",   "PUT",    "object", ("retention",),  "s3:PutObjectRetention",  locking.put_retention, document=Retention, event="s3:ObjectRetention:Put"),
+    Operation("PutObjectRetention",   "PUT",    "object", ("retention",),  "s3:PutObjectRetention",  locking.put_retention, document=Retention, is_judged_by_document=True, event="s3:ObjectRetention:Put"),
     Operation("GetObjectLegalHold",   "GET",    "object", ("legal-hold",), "s3:GetObjectLegalHold",  locking.get_legal_hold),
-    Operation("PutObjectLegalHold",   "PUT",    "object", ("legal-hold",), "s3:PutObjectLegalHold",  locking.put_legal_hold, document=LegalHold),
+    Operation("PutObjectLegalHold",   "PUT",    "object", ("legal-hold",), "s3:PutObjectLegalHold",  locking.put_legal_hold, document=LegalHold, is_judged_by_document=True),
     Operation("UpdateObjectEncryption", "PUT",  "object", ("encryption",), "s3:UpdateObjectEncryption", encryption.update_object, document=ObjectEncryption, version_action="s3:UpdateObjectVersionEncryption"),
     Operation("GetObjectAnnotation",    "GET",    "object", ("annotation", "annotationName"), "s3:GetObjectAnnotation",    None, version_action="s3:GetObjectVersionAnnotation", reason=ANNOTATIONS),
     Operation("PutObjectAnnotation",    "PUT",    "object", ("annotation", "annotationName"), "s3:PutObjectAnnotation",    None, version_action="s3:PutObjectVersionAnnotation", reason=ANNOTATIONS),
@@ -188,7 +189,7 @@ OPERATIONS: Final = (
     Operation("DeleteBucketIntelligentTieringConfiguration", "DELETE", "bucket", ("intelligent-tiering", "id"), "s3:PutIntelligentTieringConfiguration", bucket_subresources.delete_one),
     Operation("ListBucketIntelligentTieringConfigurations",  "GET",    "bucket", ("intelligent-tiering",),      "s3:GetIntelligentTieringConfiguration", bucket_subresources.list_family),
     Operation("GetBucketInventoryConfiguration",    "GET",    "bucket", ("inventory", "id"), "s3:GetInventoryConfiguration", bucket_subresources.get_one),
-    Operation("PutBucketInventoryConfiguration",    "PUT",    "bucket", ("inventory", "id"), "s3:PutInventoryConfiguration", bucket_subresources.put_one, document=InventoryConfiguration),
+    Operation("PutBucketInventoryConfiguration",    "PUT",    "bucket", ("inventory", "id"), "s3:PutInventoryConfiguration", bucket_subresources.put_one, document=InventoryConfiguration, is_judged_by_document=True),
     Operation("DeleteBucketInventoryConfiguration", "DELETE", "bucket", ("inventory", "id"), "s3:PutInventoryConfiguration", bucket_subresources.delete_one),
     Operation("ListBucketInventoryConfigurations",  "GET",    "bucket", ("inventory",),      "s3:GetInventoryConfiguration", bucket_subresources.list_family),
     Operation("GetBucketLifecycleConfiguration", "GET",    "bucket", ("lifecycle",), "s3:GetLifecycleConfiguration", lifecycle.get),
@@ -203,7 +204,7 @@ OPERATIONS: Final = (
     Operation("GetBucketNotificationConfiguration", "GET", "bucket", ("notification",), "s3:GetBucketNotification", bucket_subresources.get),
     Operation("PutBucketNotificationConfiguration", "PUT", "bucket", ("notification",), "s3:PutBucketNotification", notification.put, document=NotificationConfiguration),
     Operation("GetBucketOwnershipControls",    "GET",    "bucket", ("ownershipControls",), "s3:GetBucketOwnershipControls", bucket_subresources.get),
-    Operation("PutBucketOwnershipControls",    "PUT",    "bucket", ("ownershipControls",), "s3:PutBucketOwnershipControls", policy.put_ownership, document=OwnershipControls),
+    Operation("PutBucketOwnershipControls",    "PUT",    "bucket", ("ownershipControls",), "s3:PutBucketOwnershipControls", policy.put_ownership, document=OwnershipControls, is_judged_by_document=True),
     Operation("DeleteBucketOwnershipControls", "DELETE", "bucket", ("ownershipControls",), "s3:PutBucketOwnershipControls", bucket_subresources.delete),
     Operation("GetBucketPolicy",       "GET",    "bucket", ("policy",),       "s3:GetBucketPolicy",       policy.get),
     Operation("PutBucketPolicy",       "PUT",    "bucket", ("policy",),       "s3:PutBucketPolicy",       policy.put, document=bytes),
@@ -218,8 +219,8 @@ OPERATIONS: Final = (
     Operation("GetBucketRequestPayment", "GET",  "bucket", ("requestPayment",), "s3:GetBucketRequestPayment", bucket_subresources.get),
     Operation("PutBucketRequestPayment", "PUT",  "bucket", ("requestPayment",), "s3:PutBucketRequestPayment", bucket_subresources.put, document=RequestPaymentConfiguration),
     Operation("GetBucketTagging",      "GET",    "bucket", ("tagging",),     "s3:GetBucketTagging",     bucket_subresources.get),
-    Operation("PutBucketTagging",      "PUT",    "bucket", ("tagging",),     "s3:PutBucketTagging",     bucket_subresources.put, document=Tagging),
-    Operation("DeleteBucketTagging",   "DELETE", "bucket", ("tagging",),     "s3:PutBucketTagging",     bucket_subresources.delete),
+    Operation("PutBucketTagging",      "PUT",    "bucket", ("tagging",),     "s3:PutBucketTagging",     bucket_tagging.put, document=Tagging, is_judged_by_document=True),
+    Operation("DeleteBucketTagging",   "DELETE", "bucket", ("tagging",),     "s3:PutBucketTagging",     bucket_tagging.delete),
     Operation("GetBucketVersioning",   "GET",    "bucket", ("versioning",),  "s3:GetBucketVersioning",  versioning.get),
     Operation("PutBucketVersioning",   "PUT",    "bucket", ("versioning",),  "s3:PutBucketVersioning",  versioning.put, document=VersioningConfiguration),
     Operation("GetBucketWebsite",      "GET",    "bucket", ("website",),     "s3:GetBucketWebsite",     bucket_subresources.get),

@@ -230,14 +230,17 @@ class S3Door:
             if operation.scope in BUCKET_SCOPES and operation.name != "CreateBucket":
                 bucket = exchange.bucket = self._find_bucket(address.bucket)
                 exchange.watch = self.observer.watches.of(bucket)
-            about = exchange.about = Circumstances(query, headers, request.remote, request.is_secure)
-            if not operation.is_judged_by_tags:
+            about = exchange.about = Circumstances(
+                query, headers, request.remote, request.is_secure, tls=request.tls
+            )
+            if not operation.is_judged_by_document:
                 self._authorise(operation, proof.identity, bucket, address.key, about)
 
             body = open_body(exchange.wire, operation, proof, headers)
             document = await _read_document(operation, body, headers)
-            if operation.is_judged_by_tags:
-                about = about._replace(tags={tag.key: tag.value for tag in document.tags})
+            if document is not None:
+                about = exchange.about = about._replace(document=document)
+            if operation.is_judged_by_document:
                 self._authorise(operation, proof.identity, bucket, address.key, about)
             call = Call(
                 operation=operation,

@@ -1,5 +1,6 @@
 """What of a bucket's configuration decides who may do what in it: read once per bucket and epoch."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -9,8 +10,9 @@ from objstore.iam.policy import Policy, parse_policy
 from objstore.meta import queries
 from objstore.model import Bucket
 from objstore.s3 import xml
-from objstore.s3.documents.access import OwnershipControls, PublicAccessBlockConfiguration
+from objstore.s3.documents.access import AbacStatus, OwnershipControls, PublicAccessBlockConfiguration
 from objstore.s3.documents.payment import RequestPaymentConfiguration
+from objstore.s3.documents.tagging import Tagging
 
 CACHE_MAX: Final = 1000
 """Buckets whose access is remembered per process; past it the cache starts anew."""
@@ -75,6 +77,8 @@ class BucketAccess:
     ownership: str
     block: PublicAccessBlock
     requester_pays: bool
+    tags: Mapping[str, str]
+    """The bucket's own, as far as they decide anything: with ABAC enabled."""
 
     @property
     def has_acls(self) -> bool:
@@ -116,4 +120,11 @@ class Accesses:
             block=PublicAccessBlock.of(found.get("publicAccessBlock"), account),
             requester_pays=payment is not None
             and xml.parse(RequestPaymentConfiguration, payment).payer == "Requester",
+            tags=_deciding_tags(found.get("abac"), found.get("tagging")),
         )
+
+
+def _deciding_tags(abac: bytes | None, tagging: bytes | None) -> Mapping[str, str]:
+    if abac is None or tagging is None or xml.parse(AbacStatus, abac).status != "Enabled":
+        return {}
+    return {tag.key: tag.value for tag in xml.parse(Tagging, tagging).tags}

@@ -78,7 +78,7 @@ class Authoriser:
         access = self._accesses.of(asked.bucket)
         if access.policy is None:
             return Decision.NEUTRAL
-        known = lookup_of(asked, lambda: None)
+        known = lookup_of(asked, lambda: None, access.tags)
         of_service = service_keys(service, source)
 
         def lookup(key: str) -> tuple[str, ...] | None:
@@ -124,7 +124,7 @@ class Authoriser:
     def _decide(self, asked: Asked, access: BucketAccess, find: FindVersion) -> Decision:
         if access.policy is None:
             return Decision.NEUTRAL
-        request = Request(asked.identity, asked.action, asked.resource, lookup_of(asked, find))
+        request = Request(asked.identity, asked.action, asked.resource, lookup_of(asked, find, access.tags))
         return access.policy.judge(request)
 
     def _acl_allows(self, asked: Asked, access: BucketAccess, find: FindVersion) -> bool:

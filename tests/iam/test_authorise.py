@@ -11,6 +11,12 @@ from objstore.iam.circumstances import Asked, Circumstances
 from objstore.iam.permissions import AccessRules, Permissions, WantedAcl
 from objstore.meta.commands import CreateBucket, PutVersion, SetSubresource
 from objstore.model import ANONYMOUS, Attributes, Bucket, Identity
+from objstore.s3 import xml
+from objstore.s3.documents import inventory
+from objstore.s3.documents.access import AbacStatus, OwnershipControls, OwnershipControlsRule
+from objstore.s3.documents.control import TagResourceRequest
+from objstore.s3.documents.locking import LegalHold, Retention
+from objstore.s3.documents.tagging import Tag, Tagging
 from objstore.s3.errors import AccessDenied
 from tests.service.support import LocalFacts
 
@@ -155,3 +161,99 @@ def test_require_says_no_more_than_that_it_is_denied() -> None:
         world.permissions.authoriser.require(Asked(OTHER, "s3:GetObject", world.bucket, "own"))
     assert refused.value.message == "Access Denied"
     assert not refused.value.elements
+
+
+# ------------------------------------------------------------------------- what conditions are told
+
+
+def allowing(key: str, value: str, action: str, operator: str = "StringEquals") -> dict[str, Any]:
+    return {
+        "Effect": "Allow",
+        "Principal": {"CanonicalUser": OTHER.user_id},
+        "Action": action,
+        "Resource": ["arn:aws:s3:::bucket", "arn:aws:s3:::bucket/*"],
+        "Condition": {operator: {key: value}},
+    }
+
+
+class Tls:
+    """A connection of TLS 1.3."""
+
+    def version(self) -> str:
+        return "TLSv1.3"
+
+
+RETENTION = Retention(mode="GOVERNANCE", retain_until_date=1_893_456_000_000)  # 2030-01-01
+TAGS = Tagging(tags=(Tag(key="team", value="a"),))
+INVENTORY = inventory.InventoryConfiguration(
+    id="list",
+    is_enabled=True,
+    included_object_versions="All",
+    schedule=inventory.Schedule(frequency="Daily"),
+    optional_fields=("Size",),
+    destination=inventory.Destination(
+        s3_bucket_destination=inventory.S3BucketDestination(bucket="arn:aws:s3:::lists", format="CSV")
+    ),
+)
+TOLD = [
+    # key, operator, value, action, object, what the request says
+    ("s3:TlsVersion", "NumericGreaterThan", "1.2", "s3:GetObject", "own", {"tls": Tls()}),
+    ("s3:x-amz-content-sha256", "StringEquals", "UNSIGNED-PAYLOAD", "s3:GetObject", "own",
+     {"query": {"X-Amz-Signature": "0"}}),
+    ("s3:authType", "StringEquals", "REST-HEADER", "s3:GetObject", "own",
+     {"headers": {"authorization": "AWS4-HMAC-SHA256 …"}}),
+    ("s3:if-none-match", "Null", "false", "s3:PutObject", "new", {"headers": {"if-none-match": "*"}}),
+    ("s3:x-amz-storage-class", "StringEquals", "STANDARD", "s3:PutObject", "new",
+     {"headers": {"x-amz-storage-class": "STANDARD"}}),
+    ("s3:AnnotationName", "StringEquals", "note", "s3:GetObjectAnnotation", "own",
+     {"query": {"annotationName": "note"}}),
+    ("s3:RequestObjectTag/team", "StringEquals", "a", "s3:PutObjectTagging", "own", {"document": TAGS}),
+    ("s3:RequestObjectTagKeys", "ForAllValues:StringEquals", "team", "s3:PutObjectTagging", "own",
+     {"document": TAGS}),
+    ("aws:RequestTag/team", "StringEquals", "a", "s3:PutBucketTagging", None, {"document": TAGS}),
+    ("aws:RequestTag/team", "StringEquals", "a", "s3:TagResource", None,
+     {"document": TagResourceRequest(tags=TAGS.tags)}),
+    ("aws:TagKeys", "ForAnyValue:StringEquals", "team", "s3:TagResource", None,
+     {"document": TagResourceRequest(tags=TAGS.tags)}),
+    ("aws:TagKeys", "ForAnyValue:StringEquals", "team", "s3:UntagResource", None,
+     {"query": {"tagKeys": "cost,team"}}),
+    ("s3:object-lock-mode", "StringEquals", "GOVERNANCE", "s3:PutObjectRetention", "own",
+     {"document": RETENTION}),
+    ("s3:object-lock-retain-until-date", "DateLessThan", "2031-01-01T00:00:00Z", "s3:PutObjectRetention",
+     "own", {"document": RETENTION}),
+    ("s3:object-lock-remaining-retention-days", "NumericLessThan", "100000", "s3:PutObjectRetention", "own",
+     {"document": RETENTION}),
+    ("s3:object-lock-legal-hold", "StringEquals", "ON", "s3:PutObjectLegalHold", "own",
+     {"document": LegalHold(status="ON")}),
+    ("s3:x-amz-object-ownership", "StringEquals", "ObjectWriter", "s3:PutBucketOwnershipControls", None,
+     {"document": OwnershipControls(rules=(OwnershipControlsRule(object_ownership="ObjectWriter"),))}),
+    ("s3:InventoryAccessibleOptionalFields", "ForAllValues:StringEquals", "Size",
+     "s3:PutInventoryConfiguration", None, {"document": INVENTORY}),
+    ("aws:UserAgent", "StringLike", "curl/*", "s3:GetObject", "own", {"headers": {"user-agent": "curl/8"}}),
+    ("aws:ResourceAccount", "StringNotEquals", "000000000000", "s3:GetObject", "own", {}),
+    ("aws:PrincipalType", "StringEquals", "User", "s3:GetObject", "own", {}),
+    ("aws:username", "StringEquals", "other", "s3:GetObject", "own", {}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("key", "operator", "value", "action", "about_key", "about"), TOLD)
+def test_a_condition_is_told_what_the_request_says(key, operator, value, action, about_key, about):
+    world = World()
+    world.put_policy(allowing(key, value, action, operator))
+    assert world.allows(OTHER, action, about_key, **about)
+    silent = ("aws:ResourceAccount", "aws:PrincipalType", "aws:username")
+    if key not in silent and not operator.startswith("ForAll"):
+        assert not world.allows(OTHER, action, about_key)
+
+
+def test_tags_of_the_bucket_count_only_with_abac():
+    world = World()
+    for key in ("aws:ResourceTag/team", "s3:BucketTag/team"):
+        world.put_policy(allowing(key, "a", "s3:ListBucket"))
+        world.write(SetSubresource(world.bucket.id, "tagging", xml.dumps(TAGS)))
+        world.write(SetSubresource(world.bucket.id, "abac", None))
+        assert not world.allows(OTHER, "s3:ListBucket")
+        world.write(SetSubresource(world.bucket.id, "abac", xml.dumps(AbacStatus(status="Enabled"))))
+        assert world.allows(OTHER, "s3:ListBucket")
+        world.write(SetSubresource(world.bucket.id, "tagging", None))
+        assert not world.allows(OTHER, "s3:ListBucket")

@@ -149,3 +149,12 @@ def test_governance_is_bypassed_only_by_those_who_may(s3, other, lockable):
     other.put_object_retention(**shorter, **bypass)
     assert refused(other.delete_object, **deletion) == (403, "AccessDenied")
     other.delete_object(**deletion, **bypass)
+
+
+def test_a_policy_may_bound_how_long_others_lock_objects(s3, other, other_id, lockable):
+    most = {"NumericLessThanEquals": {"s3:object-lock-remaining-retention-days": "10"}}
+    here = statement(lockable, "s3:PutObjectRetention", {"CanonicalUser": other_id}, Condition=most)
+    s3.put_bucket_policy(Bucket=lockable, Policy=policy(here))
+    wanted = {"Bucket": lockable, "Key": "key", "Retention": retention("GOVERNANCE", days(20))}
+    assert refused(other.put_object_retention, **wanted) == (403, "AccessDenied")
+    retain(other, lockable, retention("GOVERNANCE", days(5)))

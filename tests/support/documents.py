@@ -13,17 +13,21 @@ def generated() -> dict[Path, str]:
     configuration, compatibility = ROOT / "docs/configuration.md", ROOT / "docs/s3_compatibility.md"
     return {
         ROOT / "config/objstore.toml": config.as_toml(),
-        configuration: _filled(configuration, "settings", config.as_markdown()),
-        compatibility: _filled(compatibility, "operations", operations.as_markdown()),
+        configuration: _filled(configuration.read_text(), "settings", config.as_markdown()),
+        compatibility: _filled(
+            _filled(compatibility.read_text(), "settings", config.as_markdown(config.DIALECT)),
+            "operations",
+            operations.as_markdown(),
+        ),
     }
 
 
-def _filled(path: Path, name: str, content: str) -> str:
-    """The text of `path` with `content` between the marks called `name`."""
+def _filled(text: str, name: str, content: str) -> str:
+    """`text` with `content` between the marks called `name`."""
     begin, end = f"<!-- {name}: written by `make docs` -->\n", f"<!-- end of {name} -->\n"
-    before, _, rest = path.read_text().partition(begin)
+    before, _, rest = text.partition(begin)
     _, mark, after = rest.partition(end)
-    assert mark, f"{path} has no marks for {name}"
+    assert mark, f"there are no marks for {name}"
     return f"{before}{begin}\n{content}\n{end}{after}"
 
 
