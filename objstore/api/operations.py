@@ -32,6 +32,7 @@ from objstore.api.handlers import (
     objects,
     policy,
     post_object,
+    renaming,
     replication,
     restoring,
     select,
@@ -137,7 +138,7 @@ OPERATIONS: Final = (
     Operation("DeleteObjects",      "POST",   "bucket",  ("delete",),              None,              deleting.delete_many, document=Delete, event="s3:ObjectRemoved:Delete"),  # each key is authorised by itself
     Operation("GetObjectAttributes", "GET",   "object",  ("attributes",),          "s3:GetObjectAttributes", attributes.get, version_action="s3:GetObjectVersionAttributes"),
     Operation("PostObject",         "POST",   "bucket",  (),                       None,              post_object.upload, event="s3:ObjectCreated:Post"),  # the form in the body says who asks
-    Operation("RenameObject",       "PUT",    "object",  ("renameObject",),        "s3:PutObject",    None, reason=DIRECTORY),
+    Operation("RenameObject",       "PUT",    "object",  ("renameObject",),        "s3:PutObject",    renaming.rename, event="s3:ObjectCreated:Copy"),
     Operation("RestoreObject",      "POST",   "object",  ("restore",),             "s3:RestoreObject", restoring.restore, document=RestoreRequest, event="s3:ObjectRestore:Post"),
     Operation("SelectObjectContent", "POST",  "object",  ("select", "select-type=2"), "s3:GetObject", select.select, document=SelectObjectContentRequest),
     Operation("GetObjectTorrent",   "GET",    "object",  ("torrent",),             "s3:GetObjectTorrent", None, version_action="s3:GetObjectVersionTorrent", reason=TORRENT),

@@ -160,6 +160,10 @@ class Locked(Refusal):
     """Object lock forbids it. detail: key, version_id."""
 
 
+class TokenReused(Refusal):
+    """A client's token came with another request than before."""
+
+
 class SubresourceMissing(Refusal):
     """detail: kind."""
 

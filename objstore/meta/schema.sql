@@ -209,6 +209,16 @@ CREATE TABLE replications (
 CREATE INDEX replications_by_key ON replications (target, bucket_id, key, sequence);
 CREATE INDEX replications_by_due ON replications (target, due_ms, sequence);
 
+-- Renames that were done, by what their clients called them; forgotten after a day.
+CREATE TABLE rename_tokens (
+    bucket_id BIGINT NOT NULL,
+    token TEXT NOT NULL,
+    digest BLOB NOT NULL,
+    renamed_ms BIGINT NOT NULL,
+    PRIMARY KEY (bucket_id, token)
+) WITHOUT ROWID;
+CREATE INDEX rename_tokens_by_age ON rename_tokens (renamed_ms, bucket_id, token);
+
 CREATE TABLE users (
     id TEXT NOT NULL PRIMARY KEY,
     name TEXT NOT NULL,

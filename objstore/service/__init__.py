@@ -16,6 +16,7 @@ from objstore.service.multipart import Uploads
 from objstore.service.notifications import Notifications
 from objstore.service.objects import Objects
 from objstore.service.reader import Reader, ReadsUnderWay
+from objstore.service.renaming import Renames
 from objstore.service.replication import Replications
 from objstore.service.restores import Restores
 from objstore.service.selections import Selections, SelectLimits
@@ -46,6 +47,7 @@ class Services:
     replications: Replications
     watches: Watches
     selections: Selections
+    renames: Renames
     _writer: Writer
 
     async def drain(self) -> None:
@@ -95,5 +97,6 @@ def build_services(
         replications=replications,
         watches=Watches(facts, shared),
         selections=Selections(objects, select),
+        renames=Renames(facts, notifications),
         _writer=writer,
     )

@@ -34,6 +34,7 @@ from objstore.meta.commands.events import Announced, ForgetEvents, Notice, SetNo
 from objstore.meta.commands.lifecycle import ExpireUpload, ExpireVersion
 from objstore.meta.commands.locks import AdvanceLockClock, ReplaceAttributes, with_default
 from objstore.meta.commands.objects import Deleted, DeleteVersion, PutVersion
+from objstore.meta.commands.renaming import RenameConditions, RenameToken, RenameVersion
 from objstore.meta.commands.replication import (
     Candidate,
     FinishReplications,
@@ -117,6 +118,7 @@ COMMANDS: Final[tuple[type[Command[Any]], ...]] = (
     FinishReplications,
     PostponeReplications,
     QueueExisting,
+    RenameVersion,
 )
 RESULTS: Final = (ObjectVersion, Deleted, Part, Upload, Bucket, User, AccessKey, MasterKey)
 """What commands answer with, besides None and plain values."""
@@ -187,6 +189,9 @@ __all__ = [
     "ReleaseParts",
     "RemoveAccessKey",
     "RemoveUser",
+    "RenameConditions",
+    "RenameToken",
+    "RenameVersion",
     "ReplaceAttributes",
     "ReplaceEncryption",
     "ReplaceUploadEncryption",

@@ -100,6 +100,7 @@ class DeleteBucket:
         )
         db.execute("DELETE FROM uploads WHERE bucket_id = ?", here)
         db.execute("DELETE FROM bucket_subresources WHERE bucket_id = ?", here)
+        db.execute("DELETE FROM rename_tokens WHERE bucket_id = ?", here)
         db.execute("DELETE FROM buckets WHERE id = ?", here)
 
 
