@@ -10,6 +10,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.support.moto import ACCESS_KEY as MOTO_ACCESS_KEY
+from tests.support.moto import SECRET_KEY as MOTO_SECRET_KEY
+from tests.support.moto import running_moto
+from tests.support.receiver import Receiver
 from tests.support.server import ROOT_ACCESS_KEY, ROOT_SECRET_KEY, Server
 
 DAY_S = 1.0
@@ -270,3 +274,155 @@ def test_while_the_tier_is_down_reads_are_told_and_moves_wait(pair):
     wait_until(has_class(s3, "down", "b", "STANDARD_IA"), within_s=40)
     assert s3.get_object(Bucket="down", Key="b")["Body"].read() == body
     assert len(pair.stored().keys() - stored.keys()) == 1
+
+
+AT_ONCE = [{"Date": "2024-01-01T00:00:00Z", "StorageClass": "STANDARD_IA"}]
+
+
+def test_encrypted_objects_are_moved_as_they_lie(pair):
+    s3, body = pair.s3, b"secret " * 30_000
+    s3.create_bucket(Bucket="sealed")
+    keys = {"sse": {"ServerSideEncryption": "AES256"}, "kms": {"ServerSideEncryption": "aws:kms"}}
+    for key, how in keys.items():
+        s3.put_object(Bucket="sealed", Key=key, Body=body, **how)
+    upload = {"Bucket": "sealed", "Key": "parts"}
+    upload["UploadId"] = s3.create_multipart_upload(**upload, ServerSideEncryption="AES256")["UploadId"]
+    parts = [
+        {"PartNumber": number, "ETag": s3.upload_part(**upload, PartNumber=number, Body=part)["ETag"]}
+        for number, part in ((1, b"1" * (5 * MIB + 1)), (2, body))
+    ]
+    s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
+    before = pair.stored()
+    put_rule(s3, "sealed", Transitions=AT_ONCE)
+    for key in (*keys, "parts"):
+        wait_until(has_class(s3, "sealed", key, "STANDARD_IA"))
+    s3.delete_bucket_lifecycle(Bucket="sealed")
+    places = pair.stored().keys() - before.keys()
+    assert len(places) == 4
+    for place in places:
+        assert b"secret" not in pair.far.get_object(Bucket="tier", Key=place)["Body"].read()
+    for key in keys:
+        assert s3.get_object(Bucket="sealed", Key=key)["Body"].read() == body
+        ranged = s3.get_object(Bucket="sealed", Key=key, Range="bytes=65530-140000")["Body"].read()
+        assert ranged == body[65530:140001]
+        s3.copy_object(Bucket="sealed", Key="copy", CopySource={"Bucket": "sealed", "Key": key})
+        assert s3.get_object(Bucket="sealed", Key="copy")["Body"].read() == body
+    got = s3.get_object(Bucket="sealed", Key="parts", Range=f"bytes={5 * MIB - 1}-{5 * MIB + 10}")
+    assert got["Body"].read() == b"11" + body[:10]
+    assert got["ServerSideEncryption"] == "AES256"
+
+
+def test_killed_in_the_middle_of_moves_nothing_is_lost(pair, tmp_path, seeded):
+    """The server dies again and again while it moves; then every object is where it says, byte for byte."""
+    server = serving(tmp_path, pair.vault.endpoint).start()
+    try:
+        s3, before = server.client(), pair.stored()
+        s3.create_bucket(Bucket="killed")
+        bodies = {f"k{number:02}": seeded.randbytes(300_000) for number in range(12)}
+        bodies["parts"] = seeded.randbytes(15 * MIB)
+        for key, body in bodies.items():
+            if key != "parts":
+                s3.put_object(Bucket="killed", Key=key, Body=body)
+        upload = {"Bucket": "killed", "Key": "parts"}
+        upload["UploadId"] = s3.create_multipart_upload(**upload)["UploadId"]
+        parts = []
+        for number in range(3):
+            piece = bodies["parts"][number * 5 * MIB : (number + 1) * 5 * MIB]
+            made = s3.upload_part(**upload, PartNumber=number + 1, Body=piece)
+            parts.append({"PartNumber": number + 1, "ETag": made["ETag"]})
+        s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
+        put_rule(s3, "killed", Transitions=AT_ONCE)
+        for _ in range(3):
+            time.sleep(seeded.uniform(0.1, 1.2))
+            server.kill()
+            server.start()
+        wait_until(lambda: all(has_class(s3, "killed", key, "STANDARD_IA")() for key in bodies), within_s=60)
+        for key, body in bodies.items():
+            assert s3.get_object(Bucket="killed", Key=key)["Body"].read() == body
+        # At most what was under way at each death is left at the tier.
+        assert 15 <= len(pair.stored().keys() - before.keys()) <= 15 + 3 * 16
+        assert server.stop() == 0
+        drives = [f"--drive={drive}" for drive in server.drives]
+        assert "all is well" in server.run("check", *drives)
+    finally:
+        if server.process is not None:
+            server.kill()
+
+
+def test_transitions_and_restores_are_told(pair, tmp_path):
+    receiver = Receiver()
+    server = serving(tmp_path, pair.vault.endpoint, day_s=0.5)
+    server.options += ["--webhooks", f"hook={receiver.url}"]
+    server.start()
+    try:
+        s3 = server.client()
+        s3.create_bucket(Bucket="told")
+        arn = "arn:aws:sqs:us-east-1:000000000000:hook"
+        events = ["s3:LifecycleTransition", "s3:ObjectRestore:*"]
+        queue = {"Id": "mine", "QueueArn": arn, "Events": events}
+        s3.put_bucket_notification_configuration(
+            Bucket="told", NotificationConfiguration={"QueueConfigurations": [queue]}
+        )
+        s3.put_object(Bucket="told", Key="a", Body=b"x" * 1000)
+        put_rule(s3, "told", Transitions=[{**AT_ONCE[0], "StorageClass": "GLACIER"}])
+        wait_until(has_class(s3, "told", "a", "GLACIER"))
+        s3.restore_object(Bucket="told", Key="a", RestoreRequest={"Days": 2})
+
+        def records() -> list[dict[str, Any]]:
+            return [record for document in receiver.documents for record in document.get("Records", ())]
+
+        wait_until(lambda: len(records()) == 4)
+        transition, post, completed, deleted = records()
+        names = [record["eventName"] for record in records()]
+        assert names == [
+            "LifecycleTransition",
+            "ObjectRestore:Post",
+            "ObjectRestore:Completed",
+            "ObjectRestore:Delete",
+        ]
+        assert transition["lifecycleEventData"] == {
+            "transitionEventData": {"destinationStorageClass": "GLACIER"}
+        }
+        data = completed["glacierEventData"]["restoreEventData"]
+        assert data["lifecycleRestoreStorageClass"] == "GLACIER"
+        assert data["lifecycleRestorationExpiryTime"].endswith("Z")
+        assert completed["s3"]["object"]["size"] == 1000 and completed["eventVersion"] == "2.1"
+        assert post["userIdentity"]["principalId"] != "s3.amazonaws.com"
+        assert deleted["eventVersion"] == transition["eventVersion"] == "2.3"
+        assert server.stop() == 0
+    finally:
+        receiver.close()
+        if server.process is not None:
+            server.kill()
+
+
+def test_a_server_by_others_as_tier(tmp_path):
+    with running_moto() as moto:
+        moto.client().create_bucket(Bucket="tier")
+        server = serving(tmp_path, moto.url)
+        remote = json.loads(server.environment["OBJSTORE_REMOTES"])[0]
+        remote |= {"access_key": MOTO_ACCESS_KEY, "secret_key": MOTO_SECRET_KEY}
+        server.environment["OBJSTORE_REMOTES"] = json.dumps([remote])
+        server.start()
+        try:
+            s3, body = server.client(), bytes(range(256)) * 2000
+            s3.create_bucket(Bucket="foreign")
+            s3.put_object(Bucket="foreign", Key="warm", Body=body)
+            s3.put_object(Bucket="foreign", Key="deep", Body=body)
+            for key, storage_class in (("warm", "STANDARD_IA"), ("deep", "GLACIER")):
+                move = [{**AT_ONCE[0], "StorageClass": storage_class}]
+                put_rule(s3, "foreign", Filter={"Prefix": key}, Transitions=move)
+                wait_until(has_class(s3, "foreign", key, storage_class))
+            assert s3.get_object(Bucket="foreign", Key="warm")["Body"].read() == body
+            ranged = s3.get_object(Bucket="foreign", Key="warm", Range="bytes=65000-200000")
+            assert ranged["Body"].read() == body[65000:200001]
+            s3.restore_object(Bucket="foreign", Key="deep", RestoreRequest={"Days": 60})
+            wait_until(lambda: "false" in s3.head_object(Bucket="foreign", Key="deep")["Restore"])
+            assert s3.get_object(Bucket="foreign", Key="deep")["Body"].read() == body
+            for key in ("warm", "deep"):
+                s3.delete_object(Bucket="foreign", Key=key)
+            wait_until(lambda: "Contents" not in moto.client().list_objects_v2(Bucket="tier"))
+            assert server.stop() == 0
+        finally:
+            if server.process is not None:
+                server.kill()

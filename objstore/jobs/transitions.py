@@ -17,7 +17,7 @@ import asyncio
 import logging
 from collections import Counter
 from dataclasses import replace
-from typing import Final
+from typing import Final, Self
 
 from objstore import clock, metrics
 from objstore.jobs.job import JobSettings, Pace, all_of
@@ -53,8 +53,11 @@ from objstore.storage.interface import StorageError
 log = logging.getLogger(__name__)
 
 EVENT: Final = "s3:LifecycleTransition"
-MOVES_AT_ONCE: Final = 4
-"""Versions whose bytes are under way together."""
+MOVES_AT_ONCE: Final = 16
+"""Versions that are moved together: a far tier takes its time with each, however small."""
+LARGE_BYTES: Final = 1 << 20
+LARGE_AT_ONCE: Final = 4
+"""So many of them may be larger than that: each is several MiB in memory."""
 PARTS_PAGE: Final = 500
 FIRST_LOOK_S: Final = 1.0
 WAIT_S: Final = 2.0
@@ -88,6 +91,7 @@ class Transitions:
         self._calendar = Calendar.of(settings.lifecycle_day_s)
         self._every_s = max(0.25, settings.lifecycle_day_s / 2) if settings.lifecycle_day_s else LOOK_EVERY_S
         self._gate = asyncio.Semaphore(MOVES_AT_ONCE)
+        self._large_gate = asyncio.Semaphore(LARGE_AT_ONCE)
         self._done: object = None
         """The reason of the last pass that left nothing waiting."""
         self._waits = 0
@@ -134,7 +138,8 @@ class Transitions:
                 began_s = clock.monotonic_s()
 
     async def _act(self, due: Due) -> None:
-        async with self._gate:
+        assert due.version is not None
+        async with self._large_gate if due.version.size > LARGE_BYTES else self._gate:
             target = due.verdict.storage_class
             try:
                 outcome = "waits" if target in self._silent else await self._move(due)
@@ -180,8 +185,10 @@ class Transitions:
             return await self._move_parts(due, version, version.upload_id, tier)
         if version.blob is None:
             return await self._change_over(due, version, moves_bytes=True)
-        async with _Sending(self, tier, version.blob) as sent:
-            return await self._change_over(due, version, blob=sent, moves_bytes=True)
+        async with _Sending(self, tier, version.blob) as sending:
+            outcome = await self._change_over(due, version, blob=sending.blob, moves_bytes=True)
+            sending.is_referred_to = outcome == "done"
+        return outcome
 
     async def _change_over(
         self,
@@ -263,8 +270,11 @@ class Transitions:
         if part.blob is None:
             await self._metadata.write(StagePart(staging_id, part, is_at_tier=True))
             return
-        async with _Sending(self, tier, part.blob) as sent:
-            await self._metadata.write(StagePart(staging_id, replace(part, blob=sent), is_at_tier=True))
+        async with _Sending(self, tier, part.blob) as sending:
+            await self._metadata.write(
+                StagePart(staging_id, replace(part, blob=sending.blob), is_at_tier=True)
+            )
+            sending.is_referred_to = True
 
     # What was left behind
 
@@ -284,28 +294,31 @@ class Transitions:
 
 
 class _Sending:
-    """`async with` gives a blob at a tier, verified, with the bytes of one that is here.
+    """`async with` makes `blob` at a tier, verified, with the bytes of one that is here.
 
-    The body is to make something refer to it. What is not referred to afterwards becomes garbage: at once
-    when it is known to be there, with the sweep when sending it failed and it may yet arrive.
+    The body is to make something refer to it, and to say so. What is not referred to afterwards becomes
+    garbage: at once when it is known to be there, with the sweep when sending it failed and it may yet
+    arrive.
     """
 
     def __init__(self, job: Transitions, tier: Tier, source: BlobRef) -> None:
         self._job = job
         self._source = source
-        self._intended = job._store.intend(tier, source.size)
+        self.blob = job._store.intend(tier, source.size)
+        self.is_referred_to = False
 
-    async def __aenter__(self) -> BlobRef:
-        job, intended = self._job, self._intended
-        await job._metadata.write(IntendTierBlobs((intended,)))
-        job._busy.add(intended.id)
+    async def __aenter__(self) -> Self:
+        job = self._job
+        await job._metadata.write(IntendTierBlobs((self.blob,)))
+        job._busy.add(self.blob.id)
         try:
-            return await job._store.send(self._source, intended)
+            self.blob = await job._store.send(self._source, self.blob)
         except BaseException:
-            job._busy.discard(intended.id)
+            job._busy.discard(self.blob.id)
             raise
+        return self
 
     async def __aexit__(self, *failure: object) -> None:
-        self._job._busy.discard(self._intended.id)
-        if not isinstance(failure[1], asyncio.CancelledError):
-            await self._job._metadata.write(AbandonTierBlobs((self._intended.id,)))
+        self._job._busy.discard(self.blob.id)
+        if not self.is_referred_to and not isinstance(failure[1], asyncio.CancelledError):
+            await self._job._metadata.write(AbandonTierBlobs((self.blob.id,)))
