@@ -10,9 +10,12 @@ DIRECTORY: Final = Path(__file__).parent / "operations"
 
 NOT_OF_ONE_OPERATION: Final = {
     "test_documents_negative",
+    "test_expected_owner",
     "test_fresh_bucket",
     "test_other_services",
     "test_payload_modes",
+    "test_regions",
+    "test_version_headers",
     "test_website",
     "test_yesterdays_s3",
 }

@@ -178,8 +178,8 @@ class S3Door:
         self.credentials = credentials
         self.translate = translate
         self.regions = tuple(regions)
-        self.domains = tuple(domains)
-        self.website_domains = tuple(website_domains)
+        self.domains = names.regional_forms(domains, regions, "s3")
+        self.website_domains = names.regional_forms(website_domains, regions, "s3-website")
         self.host_id = host_id or os.urandom(24).hex()
         self.observer = Observer(services.watches, self.authoriser, self.host_id, spool)
 
@@ -233,6 +233,7 @@ class S3Door:
             about = exchange.about = Circumstances(
                 query, headers, request.remote, request.is_secure, tls=request.tls
             )
+            _check_owner(bucket, headers)
             if not operation.is_judged_by_document:
                 self._authorise(operation, proof.identity, bucket, address.key, about)
 
@@ -352,14 +353,7 @@ class S3Door:
         key: str,
         about: Circumstances,
     ) -> None:
-        """Raise AccessDenied unless the sender may do this, to a bucket whose owner is the expected one."""
-        expected_owner = about.headers.get("x-amz-expected-bucket-owner")
-        if (
-            expected_owner is not None
-            and bucket is not None
-            and not is_account(expected_owner, bucket.owner_id)
-        ):
-            raise errors.AccessDenied
+        """Raise AccessDenied unless the sender may do this."""
         action, version_id = operation.action, about.query.get("versionId")
         if operation.version_action is not None and version_id is not None:
             action = operation.version_action
@@ -495,6 +489,13 @@ def _adopt_presigned_headers(query: Mapping[str, str], headers: dict[str, str]) 
                 ArgumentName=name,
                 ArgumentValue=value,
             )
+
+
+def _check_owner(bucket: Bucket | None, headers: Mapping[str, str]) -> None:
+    """Raise AccessDenied unless the bucket's owner is the one whom the sender expects."""
+    expected = headers.get("x-amz-expected-bucket-owner")
+    if expected is not None and bucket is not None and not is_account(expected, bucket.owner_id):
+        raise errors.AccessDenied
 
 
 def _not_offered(operation: Operation) -> S3Error:

@@ -8,7 +8,7 @@ Source: Amazon S3 user guide, "General purpose bucket naming rules", "Naming Ama
 
 import ipaddress
 import re
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote_to_bytes
@@ -141,12 +141,36 @@ def decode_strictly(raw: str) -> str:
 
 
 def bucket_in_host(host: str, domains: Sequence[str]) -> str | None:
-    """The bucket that a Host header of `bucket.domain` names; None for any other host."""
+    """The bucket that a Host header of `bucket.domain` names; None for any other host.
+
+    Where several of the domains fit, the first one counts: longer ones come first (`regional_forms`).
+    """
     name = host.lower().rpartition(":")[0] if _has_port(host) else host.lower()
     for domain in domains:
+        if name == domain:
+            return None
         if name.endswith("." + domain):
             return name.removesuffix("." + domain)
     return None
+
+
+def regional_forms(domains: Iterable[str], regions: Iterable[str], service: str) -> tuple[str, ...]:
+    """The domains, and those that clients make of them as AWS's own are made; longer ones first.
+
+    `service` is how AWS's name begins ("s3", "s3-website"), which a domain may begin with too: of
+    `s3.example.org` come `s3.REGION.example.org`, `s3-REGION.example.org` and, for IPv6,
+    `s3.dualstack.REGION.example.org`.
+    """
+    forms = set(domains)
+    for domain in tuple(forms):
+        base = domain.removeprefix(f"{service}.")
+        for region in regions:
+            forms |= {
+                f"{service}.{region}.{base}",
+                f"{service}-{region}.{base}",
+                f"{service}.dualstack.{region}.{base}",
+            }
+    return tuple(sorted(forms, key=lambda form: (-len(form), form)))
 
 
 def _has_port(host: str) -> bool:

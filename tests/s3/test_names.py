@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from objstore.s3.errors import InvalidBucketName, InvalidURI, S3Error
-from objstore.s3.names import check_bucket_name, check_key, parse_query, parse_target
+from objstore.s3.names import (
+    bucket_in_host,
+    check_bucket_name,
+    check_key,
+    parse_query,
+    parse_target,
+    regional_forms,
+)
 
 
 @pytest.mark.parametrize(
@@ -197,3 +204,34 @@ def test_every_key_survives_its_journey_through_a_url(key):
         for octet in octets
     )
     assert parse_target("/bucket/" + raw, "h").key == octets.decode("utf-8")
+
+
+FORMS = regional_forms(["s3.example.org"], ["us-east-1", "eu-1"], "s3")
+
+
+@pytest.mark.parametrize(
+    ("host", "bucket"),
+    [
+        ("b.s3.example.org", "b"),
+        ("b.s3.us-east-1.example.org", "b"),
+        ("b.s3-us-east-1.example.org:9000", "b"),
+        ("b.s3.dualstack.eu-1.example.org", "b"),
+        ("B.C.S3.DualStack.EU-1.example.org", "b.c"),
+        ("s3.example.org", None),
+        ("s3.dualstack.us-east-1.example.org:443", None),
+        ("s3.us-east-1.example.org", None),
+        ("b.s3.mars-1.example.org", None),
+        ("b.s3.dualstack.example.org", None),
+        ("b.example.org", None),
+    ],
+)
+def test_hosts_of_a_region(host, bucket):
+    assert bucket_in_host(host, FORMS) == bucket
+
+
+def test_hosts_of_a_region_below_a_domain_without_s3():
+    forms = regional_forms(["example.org"], ["us-east-1"], "s3")
+    assert bucket_in_host("b.s3.dualstack.us-east-1.example.org", forms) == "b"
+    assert bucket_in_host("s3.dualstack.us-east-1.example.org", forms) is None
+    assert bucket_in_host("b.example.org", forms) == "b"
+    assert regional_forms([], ["us-east-1"], "s3") == ()

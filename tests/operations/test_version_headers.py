@@ -1,0 +1,94 @@
+"""x-amz-version-id and x-amz-delete-marker, on every answer that has them and on none that has not."""
+
+from typing import Any
+
+import pytest
+
+from tests.operations.multipart import upload
+
+VERSION, MARKER = "x-amz-version-id", "x-amz-delete-marker"
+
+
+def told(answer: dict[str, Any]) -> tuple[str | None, str | None]:
+    headers = answer["ResponseMetadata"]["HTTPHeaders"]
+    return headers.get(VERSION), headers.get(MARKER)
+
+
+def refusal(call: Any, **arguments: Any) -> tuple[int, str | None, str | None]:
+    from botocore.exceptions import ClientError
+
+    with pytest.raises(ClientError) as caught:
+        call(**arguments)
+    answer: Any = caught.value.response
+    return answer["ResponseMetadata"]["HTTPStatusCode"], *told(answer)
+
+
+def status(s3: Any, bucket: str, wanted: str) -> None:
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": wanted})
+
+
+def test_a_bucket_never_versioned_has_none_of_them(s3: Any, bucket: str) -> None:
+    here = {"Bucket": bucket, "Key": "key"}
+    assert told(s3.put_object(**here, Body=b"", Tagging="a=1")) == (None, None)
+    assert told(s3.get_object(**here)) == told(s3.head_object(**here)) == (None, None)
+    assert told(s3.copy_object(**here, CopySource=here, MetadataDirective="REPLACE")) == (None, None)
+    assert told(s3.get_object_attributes(**here, ObjectAttributes=["ETag"])) == (None, None)
+    assert told(s3.get_object_tagging(**here)) == (None, None)
+    assert told(s3.delete_object(**here)) == (None, None)
+    assert told(upload(s3, bucket, b"part")) == (None, None)
+    assert told(s3.delete_object(**here)) == (None, None)
+    (version,) = s3.list_object_versions(Bucket=bucket)["Versions"]
+    assert version["VersionId"] == "null"
+
+
+def test_a_versioned_bucket(s3: Any, bucket: str) -> None:
+    status(s3, bucket, "Enabled")
+    here = {"Bucket": bucket, "Key": "key"}
+    first, _ = told(s3.put_object(**here, Body=b""))
+    done = told(upload(s3, bucket, b"part"))
+    assert first and done[0] and done[1] is None
+    assert told(s3.get_object(**here)) == told(s3.head_object(**here)) == (first, None)
+    copied = s3.copy_object(Bucket=bucket, Key="copy", CopySource={**here, "VersionId": first})
+    assert copied["CopySourceVersionId"] == first
+    assert told(copied)[0] not in (None, first)
+    assert told(s3.get_object_attributes(**here, ObjectAttributes=["ETag"])) == (first, None)
+    assert told(s3.get_object_tagging(**here)) == (first, None)
+    assert told(s3.put_object_tagging(**here, Tagging={"TagSet": []})) == (first, None)
+    assert told(s3.delete_object_tagging(**here)) == (first, None)
+
+
+def test_delete_markers(s3: Any, bucket: str) -> None:
+    status(s3, bucket, "Enabled")
+    here = {"Bucket": bucket, "Key": "key"}
+    first, _ = told(s3.put_object(**here, Body=b""))
+    marker, is_marker = told(s3.delete_object(**here))
+    assert is_marker == "true" and marker not in (None, first)
+    for call in (s3.get_object, s3.head_object):
+        assert refusal(call, **here) == (404, marker, "true")
+        assert refusal(call, **here, VersionId=marker) == (405, marker, "true")
+    call = s3.get_object_attributes
+    assert refusal(call, **here, ObjectAttributes=["ETag"]) == (404, marker, "true")
+    assert told(s3.delete_object(**here, VersionId=first)) == (first, None)
+    assert told(s3.delete_object(**here, VersionId=marker)) == (marker, "true")
+    deleted = s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "key"}]})["Deleted"][0]
+    assert deleted["DeleteMarker"] is True and deleted["DeleteMarkerVersionId"]
+    assert "VersionId" not in deleted
+    again = {"Key": "key", "VersionId": deleted["DeleteMarkerVersionId"]}
+    (gone,) = s3.delete_objects(Bucket=bucket, Delete={"Objects": [again]})["Deleted"]
+    assert gone == {
+        "Key": "key",
+        "VersionId": again["VersionId"],
+        "DeleteMarker": True,
+        "DeleteMarkerVersionId": again["VersionId"],
+    }
+
+
+def test_a_bucket_that_keeps_versions_no_longer(s3: Any, bucket: str) -> None:
+    status(s3, bucket, "Suspended")
+    here = {"Bucket": bucket, "Key": "key"}
+    assert told(s3.put_object(**here, Body=b"")) == ("null", None)
+    assert told(s3.get_object(**here)) == told(s3.head_object(**here)) == ("null", None)
+    assert told(s3.delete_object(**here)) == ("null", "true")
+    assert refusal(s3.get_object, **here) == (404, "null", "true")
+    assert told(s3.delete_object(**here, VersionId="null")) == ("null", "true")
+    assert told(upload(s3, bucket, b"part")) == ("null", None)
