@@ -13,6 +13,7 @@ BENCHMARKS: Final = (
     ("bench_codec", (), ()),
     ("bench_put_get", (), (QUICK,)),
     ("bench_list", (), ("--keys", "10000")),
+    ("bench_versions", (), ("--rows", "50000", "--keys", "2000")),
     ("bench_memory", (), ("--gib", "0.5")),
 )
 

@@ -47,7 +47,7 @@ def show(name: str, before: list[Result], after: list[Result]) -> None:
     quarter, middle, three_quarters = statistics.quantiles(ratios, n=4)
     rates = [b.rate / a.rate for a, b in zip(before, after, strict=True)]
     print(
-        f"{name:12} cpu {statistics.median(r.cpu_ms for r in before):6.3f} -> "
+        f"{name:16} cpu {statistics.median(r.cpu_ms for r in before):6.3f} -> "
         f"{statistics.median(r.cpu_ms for r in after):6.3f} ms, ratio {middle:.3f} "
         f"({quarter:.3f}-{three_quarters:.3f}); rate ratio {statistics.median(rates):.3f}",
         flush=True,
