@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from objstore import deployment, log, supervisor
+from objstore import creation, deployment, log, supervisor
 from objstore.config import Config
 from objstore.deployment import DeploymentError, RootCredentials
 from objstore.iam.sealing import Sealer
@@ -16,7 +16,7 @@ from objstore.iam.users import Users
 from objstore.meta.client import Metadata
 from objstore.meta.interface import MetadataError
 from objstore.shared_state import SharedState
-from objstore.storage.drive import DriveSet, open_drives
+from objstore.storage.drive import DriveSet, are_unformed, open_drives
 from objstore.storage.interface import DriveState
 from objstore.supervisor import Runtime, RuntimeDirectory, Supervisor
 from objstore.tls import tls_context
@@ -38,10 +38,13 @@ def serve(config: Config, say: Callable[[str], None]) -> None:
     tls_context(config)
     log.start(level=config.log_level, format=config.log_format, access=False)
     directories = deployment.drive_directories(config)
+    if are_unformed(directories):
+        creation.check(config)
     if deployment.make_divided_directories(config, directories):
         say(f"Made {len(directories)} drive directories under {directories[0].parent}.")
     drives = open_locked(config, directories)
     try:
+        creation.remember(config, drives.membership.deployment)
         for line in _about_drives(config, drives):
             say(line)
         usable = usable_directories(drives)

@@ -262,6 +262,17 @@ class Config(BaseSettings):
         example="/mnt/nvme/objstore",
     )
 
+    state_directory: AbsolutePath | None = _setting(
+        None,
+        "Directory where a start notes what it serves, so that drives that are all missing are not taken for "
+        "new ones; without it, systemd's or the user's state directory.",
+        example="/var/lib/objstore",
+    )
+    may_create: bool = _setting(
+        True,
+        "Make a new deployment where all drives are empty; off, a start without its drives is refused.",
+    )
+
     address: str = _setting(
         "127.0.0.1",
         "Address the S3 door listens on; 0.0.0.0 is every IPv4 address of the machine, :: IPv6 as well.",

@@ -11,6 +11,13 @@ import pytest
 
 from tests.support.server import Server
 
+
+@pytest.fixture(scope="session", autouse=True)
+def state_home(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Servers of tests note what they serve there, not in the home directory of whoever runs the tests."""
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
+
+
 _bucket_numbers = itertools.count(1)
 
 

@@ -610,7 +610,7 @@ def open_drives(
     absolute = [os.path.abspath(path) for path in paths]  # noqa: PTH100 - symbolic links stay
     found = [inspect(path) for path in absolute]
     _refuse_same_directory(found)
-    if all(f.identity is None or f.identity.membership.epoch == FORMING_EPOCH for f in found):
+    if all(map(_is_unformed, found)):
         if create is None:
             raise DriveError(_listed("no drive of a deployment among", found))
         _form(found, *create)
@@ -633,6 +633,18 @@ def open_drives(
         raise DriveInUse(f"in use by another server: {', '.join(taken)}")
     drives.start()
     return drives
+
+
+def are_unformed(paths: Iterable[str | os.PathLike[str]]) -> bool:
+    """Whether none of these directories says that it is a drive: `open_drives` would make a new deployment.
+
+    Looks and changes nothing.
+    """
+    return all(map(_is_unformed, map(inspect, map(os.path.abspath, paths))))
+
+
+def _is_unformed(found: Found) -> bool:
+    return found.identity is None or found.identity.membership.epoch == FORMING_EPOCH
 
 
 def _refuse_same_directory(found: Sequence[Found]) -> None:

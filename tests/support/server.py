@@ -69,6 +69,7 @@ class Server:
             **clean,
             "OBJSTORE_ROOT_ACCESS_KEY": ROOT_ACCESS_KEY,
             "OBJSTORE_ROOT_SECRET_KEY": ROOT_SECRET_KEY,
+            "XDG_STATE_HOME": str(self.directory / "state"),
             **self.environment,
         }
 
