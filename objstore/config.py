@@ -442,6 +442,13 @@ class Config(BaseSettings):
         gt=0,
         le=86_400,
     )
+    inventory_debug_day_s: float = _setting(
+        0.0,
+        "For tests: how long a day of inventories is; 0: a day, which begins at midnight UTC.",
+        unit="seconds",
+        ge=0,
+        le=86_400,
+    )
     lifecycle_debug_day_s: float = _setting(
         0.0,
         "For tests: how long a day of lifecycle rules is; 0: a day, due at midnight UTC.",

@@ -208,6 +208,11 @@ ACCESS_LOG_LINES: Final = Counter(
     "room to keep them).",
     ("outcome",),
 )
+INVENTORY_REPORTS: Final = Counter(
+    "objstore_inventory_reports",
+    "Inventories of buckets, by outcome: written, refused (by the bucket they go to; counted hourly).",
+    ("outcome",),
+)
 LIFECYCLE_ACTIONS: Final = Counter(
     "objstore_lifecycle_actions",
     "What lifecycle rules had run out for, by action, and what came of it (done, locked, changed; of "

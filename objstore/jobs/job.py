@@ -43,6 +43,8 @@ class JobSettings:
     """From the start of the server to the first scan."""
     lifecycle_day_s: float = 0.0
     """How long a day of lifecycle rules is; 0: a day."""
+    inventory_day_s: float = 0.0
+    """How long a day of inventories is; 0: a day."""
     bucket_logs_every_s: float = 300.0
     spool_directories: tuple[Path, ...] = ()
     """Where access logs wait for delivery: the system directories of the drives."""
@@ -60,6 +62,7 @@ class JobSettings:
             orphan_grace_s=config.orphan_grace_s,
             scrub_cycle_s=config.scrub_cycle_days * 86400.0,
             lifecycle_day_s=config.lifecycle_debug_day_s,
+            inventory_day_s=config.inventory_debug_day_s,
             bucket_logs_every_s=config.bucket_logs_every_s,
             webhooks=config.webhooks,
             events_retry_s=config.events_retry_hours * 3600.0,

@@ -6,6 +6,7 @@ from typing import Final
 from objstore.events.records import Origin
 from objstore.iam.permissions import NewObjectAccess
 from objstore.model import Attributes, Bucket, ObjectVersion
+from objstore.s3.encryption import Wanted
 from objstore.s3.errors import EntityTooLarge
 from objstore.service import Services
 from objstore.service.objects import NewObject, with_default
@@ -62,16 +63,18 @@ async def put(
     *,
     content_type: str,
     service: str,
+    encryption: Wanted | None = None,
 ) -> ObjectVersion:
     """Put an object in the name of a service; durable when this returns.
 
-    The bucket's default retention holds, and who wants to be told of new objects is. Raises what
-    `Objects.put` raises.
+    The bucket's default retention holds, its default encryption where none is asked for, and who wants to
+    be told of new objects is. Raises what `Objects.put` raises.
     """
     new = NewObject(
         access.added_to(Attributes(headers={"content-type": content_type})),
         lock=with_default(None, services.locks.default(bucket)),
         owner_id=access.owner_id,
+        encryption=encryption,
         origin=Origin(CREATED, service, service, "", ""),
     )
     return await services.objects.put(bucket, key, body, new)

@@ -18,6 +18,7 @@ from objstore.jobs.compaction import Compaction
 from objstore.jobs.delivery import Delivery
 from objstore.jobs.garbage import Garbage
 from objstore.jobs.heal import Heal, Mender, RepairQueue
+from objstore.jobs.inventories import Inventories
 from objstore.jobs.job import Job, JobSettings, Pace
 from objstore.jobs.lifecycle import Lifecycle
 from objstore.jobs.lock_clock import LockClock
@@ -71,6 +72,7 @@ async def run_jobs(
         lifecycle,
         Restores(metadata, store, settings),
         AccessLogs(services, permissions, settings),
+        Inventories(metadata, services, permissions, settings, pace),
         delivery,
         Report(metadata, heal),
     ]

@@ -4,6 +4,7 @@ Most of them are a document that is kept and given back. What distinguishes one 
 row of SUBRESOURCES; the generic handlers (`api/handlers/bucket_subresources.py`) ask nothing else.
 """
 
+import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -28,6 +29,7 @@ from objstore.s3.documents import (
     website,
 )
 from objstore.s3.documents.access import OwnershipControls, PublicAccessBlockConfiguration
+from objstore.s3.documents.inventory import InventoryConfiguration
 from objstore.s3.documents.lifecycle import LifecycleConfiguration
 from objstore.s3.documents.locking import ObjectLockConfiguration
 from objstore.s3.documents.notification import NotificationConfiguration
@@ -76,6 +78,18 @@ class Subresource:
 def _check_ownership(document: OwnershipControls, bucket: Bucket) -> None:
     if len(document.rules) != 1:
         raise MalformedXML
+
+
+def _check_inventory(document: InventoryConfiguration, bucket: Bucket) -> None:
+    """Raise NotImplemented for files that would never be written."""
+    inventory.check(document, bucket)
+    form = document.destination.s3_bucket_destination.format
+    if form == "ORC":
+        raise errors.NotImplemented("Inventories are written in CSV and Parquet, not in ORC.")
+    if form == "Parquet" and importlib.util.find_spec("duckdb") is None:
+        raise errors.NotImplemented(
+            "Inventories in Parquet need DuckDB, which is not installed: pip install 'objstore[select]'."
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +146,7 @@ FAMILIES: Final[Mapping[str, Family]] = {
         tiering.check,
     ),
     "inventory": Family(
-        inventory.InventoryConfiguration, inventory.ListInventoryConfigurationsResult, inventory.check
+        InventoryConfiguration, inventory.ListInventoryConfigurationsResult, _check_inventory
     ),
     "metrics": Family(metrics.MetricsConfiguration, metrics.ListMetricsConfigurationsResult, metrics.check),
 }

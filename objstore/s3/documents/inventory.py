@@ -25,6 +25,9 @@ OPTIONAL_FIELDS: Final = frozenset(
         "ObjectAccessControlList",
         "ObjectOwner",
         "LifecycleExpirationDate",
+        "ObjectLockEventHoldStatus",
+        "ObjectLockEventHoldDuration",
+        "IntelligentTieringReferenceDate",
     }
 )
 
