@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from objstore import creation, deployment, log, supervisor
-from objstore.config import Config
+from objstore.config import Config, ConfigError
 from objstore.deployment import DeploymentError, RootCredentials
+from objstore.events.kinds import TargetsError, make_targets
 from objstore.iam.sealing import Sealer
 from objstore.iam.users import Users
 from objstore.meta.client import Metadata
@@ -36,6 +37,7 @@ def serve(config: Config, say: Callable[[str], None]) -> None:
     Raises ConfigError, DeploymentError, DriveError before anything runs.
     """
     tls_context(config)
+    _check_targets(config)
     log.start(level=config.log_level, format=config.log_format, access=False)
     directories = deployment.drive_directories(config)
     if are_unformed(directories):
@@ -66,6 +68,13 @@ def serve(config: Config, say: Callable[[str], None]) -> None:
             asyncio.run(server.run(prepare, announce))
     finally:
         drives.close()
+
+
+def _check_targets(config: Config) -> None:
+    try:
+        make_targets(target.get_secret_value() for target in config.targets)
+    except TargetsError as exc:
+        raise ConfigError(f"targets: {exc}") from None
 
 
 def open_locked(config: Config, directories: Sequence[Path]) -> DriveSet:

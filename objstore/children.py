@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from objstore import deployment, log, metrics, supervisor
 from objstore.config import Config, ConfigError
+from objstore.events.kinds import kinds_of
 from objstore.iam.sealing import Sealer
 from objstore.model import BlobRef
 from objstore.shared_state import JOBS_READER, SharedState
@@ -155,7 +156,7 @@ def _services(
             takes_customer_keys_over_http=config.sse_c_over_http,
             regions=accepted_regions(config),
         ),
-        targets=[webhook.partition("=")[0] for webhook in config.webhooks],
+        targets=kinds_of(target.get_secret_value() for target in config.targets),
         lifecycle_day_s=config.lifecycle_debug_day_s,
         remotes={remote.name: remote.users for remote in config.remotes},
         select=SelectLimits(config.select_concurrency, config.select_memory_bytes, config.select_time_s),

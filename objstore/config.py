@@ -50,7 +50,7 @@ container that can see a service called `objstore`."""
 ACCESS_KEY_PATTERN: Final = re.compile(r"[A-Za-z0-9._-]{3,128}")
 ACCESS_KEY_RULE: Final = "3 to 128 letters, digits, dots, underscores and hyphens are allowed"
 SECRET_LENGTH_MIN: Final = 8
-SECRETS: Final = frozenset({"root_secret_key", "metrics_token", "remotes"})
+SECRETS: Final = frozenset({"root_secret_key", "metrics_token", "remotes", "targets"})
 """Settings that are no flags: everyone on the machine can read command lines."""
 
 
@@ -128,20 +128,6 @@ def _server(value: str) -> str:
     return value.rstrip("/")
 
 
-def _webhook(value: str) -> str:
-    match = re.fullmatch(r"([A-Za-z0-9_-]{1,64})=(.*)", value)
-    if match is None:
-        raise ValueError("must be name=URL, the name of up to 64 letters, digits, hyphens and underscores")
-    try:
-        url = urlsplit(match[2])
-        is_url = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
-    except ValueError:
-        is_url = False
-    if not is_url:
-        raise ValueError("the URL must be http:// or https:// with a host")
-    return value
-
-
 TIERED_CLASSES: Final = (
     "STANDARD_IA",
     "INTELLIGENT_TIERING",
@@ -193,6 +179,26 @@ def _named_once(remotes: tuple[Remote, ...]) -> tuple[Remote, ...]:
     return remotes
 
 
+_TARGET: Final = re.compile(r"([A-Za-z0-9_-]{1,64})=[a-z+]+://.+", re.DOTALL)
+
+
+def _target(value: SecretStr) -> SecretStr:
+    if _TARGET.fullmatch(value.get_secret_value()) is None:
+        raise ValueError(
+            "must be name=scheme://…, the name of up to 64 letters, digits, hyphens and underscores"
+        )
+    return value
+
+
+def _several_targets(value: object) -> object:
+    """Like `_several`; a comma within a URL does not part it."""
+    return (
+        re.split(r"\s*,\s*(?=[A-Za-z0-9_-]{1,64}=[a-z+]+://)", value.strip())
+        if isinstance(value, str)
+        else value
+    )
+
+
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 Paths = Annotated[tuple[AbsolutePath, ...], NoDecode, BeforeValidator(_several)]
 ErasureField = Annotated[Erasure, NoDecode, BeforeValidator(Erasure.parse), PlainSerializer(str)]
@@ -202,8 +208,8 @@ Regions = Annotated[tuple[Region, ...], NoDecode, BeforeValidator(_several)]
 Domains = Annotated[tuple[Annotated[str, AfterValidator(_domain)], ...], NoDecode, BeforeValidator(_several)]
 
 
-Webhooks = Annotated[
-    tuple[Annotated[str, AfterValidator(_webhook)], ...], NoDecode, BeforeValidator(_several)
+Targets = Annotated[
+    tuple[Annotated[SecretStr, AfterValidator(_target)], ...], NoDecode, BeforeValidator(_several_targets)
 ]
 Tiers = Annotated[tuple[Annotated[str, AfterValidator(_tier)], ...], NoDecode, BeforeValidator(_several)]
 Remotes = Annotated[tuple[Remote, ...], NoDecode, BeforeValidator(_remotes), AfterValidator(_named_once)]
@@ -415,10 +421,10 @@ class Config(BaseSettings):
     scrub_cycle_days: float = _setting(
         14.0, "Every stored byte is read and verified once in this time; 0: never.", unit="days", ge=0
     )
-    webhooks: Webhooks = _setting(
+    targets: Targets = _setting(
         (),
-        "Where bucket notifications can go, each as name=URL; a client names one as "
-        "arn:aws:sqs:REGION:000000000000:NAME.",
+        "Where bucket notifications can go, each as name=URL (https, redis, nats, amqp, mqtt, kafka, "
+        "postgresql); a client names one as arn:aws:sqs:REGION:000000000000:NAME.",
         example='["audit=https://events.example.org/s3"]',
     )
     events_retry_hours: float = _setting(
@@ -497,6 +503,9 @@ class Config(BaseSettings):
                 f"allowed is any k+m with k + m of at most {len(self.drives)}"
             )
         self._check_tiers()
+        names = [target.get_secret_value().partition("=")[0] for target in self.targets]
+        if len(set(names)) < len(names):
+            raise ValueError(f"targets: {_listed(names)} has a name twice; each must be another one")
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError(
                 "tls_certificate and tls_key: one is set without the other; both or none are allowed"
@@ -544,6 +553,7 @@ class Config(BaseSettings):
         plain = self.model_dump(mode="json", exclude={"root_access_key", "root_secret_key"})
         if self.metrics_token is not None:
             plain["metrics_token"] = self.metrics_token.get_secret_value()
+        plain["targets"] = [target.get_secret_value() for target in self.targets]
         for shown, remote in zip(plain["remotes"], self.remotes, strict=True):
             shown["secret_key"] = remote.secret_key.get_secret_value()
         return plain

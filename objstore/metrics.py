@@ -196,11 +196,14 @@ ORPHANS_HELD: Final = Gauge(
 )
 EVENTS_SENT: Final = Counter(
     "objstore_events",
-    "Events sent to targets, by outcome: delivered, failed (sent again later), dead.",
-    ("outcome",),
+    "Events sent, by target and outcome: delivered, failed (sent again later), dead (given up).",
+    ("target", "outcome"),
 )
 EVENTS_WAITING: Final = Gauge(
-    "objstore_events_waiting", "Events that targets are still to be told of.", multiprocess_mode="mostrecent"
+    "objstore_events_waiting",
+    "Events that a target is still to be told of.",
+    ("target",),
+    multiprocess_mode="mostrecent",
 )
 ACCESS_LOG_LINES: Final = Counter(
     "objstore_access_log_lines",

@@ -25,8 +25,9 @@ def receiver() -> Iterator[Receiver]:
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Iterator[Server]:
     """A server with one target, on which a day of lifecycle rules is a second."""
-    options = ("--webhooks", f"hook={receiver.url}", "--lifecycle-debug-day-s", "1")
-    running = Server(tmp_path_factory.mktemp("told"), options=options).start()
+    options = ("--lifecycle-debug-day-s", "1")
+    environment = {"OBJSTORE_TARGETS": f"hook={receiver.url}"}
+    running = Server(tmp_path_factory.mktemp("told"), options=options, environment=environment).start()
     try:
         yield running
     finally:

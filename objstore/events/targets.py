@@ -1,26 +1,42 @@
 """Where events can go: the targets that the operator named, and only those.
 
-A client picks a target by an ARN whose last part is its name; it can never name an address.
+A client picks a target by an ARN that has its name in it; it can never name an address.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
-from urllib.parse import urlsplit
 
-NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 ACCOUNT: Final = "000000000000"
+_OF_MINIO: Final = re.compile(r"arn:minio:sqs:[^:]*:([^:]*):([^:]*)")
 
 
 class TargetError(Exception):
-    """An event was not taken; it may be sent again."""
+    """An event was not taken; it may be sent again. The message holds no secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One event, as targets are given it."""
+
+    document: bytes
+    """JSON, in UTF-8."""
+    key: str
+    """`bucket/key`: messages that share it keep their order. What partitions are chosen by."""
+    id: str
+    """The same each time this event is sent, and no other event's: what duplicates are known by."""
 
 
 class Target(Protocol):
     """Something that takes events."""
 
-    async def send(self, document: bytes) -> None:
-        """Hand over one JSON document; it was taken when this returns. Raises TargetError."""
+    async def send(self, message: Message) -> None:
+        """Hand over one event; it was taken, as far as this target can say so, when this returns.
+
+        Returns or raises within a bounded time. Several may be under way at once, never two of the same
+        key. Raises TargetError.
+        """
         ...
 
     async def close(self) -> None:
@@ -28,28 +44,20 @@ class Target(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class NamedUrl:
-    """A target as the settings name it: `name=url`."""
-
-    name: str
-    url: str
-
-    @classmethod
-    def parse(cls, text: str) -> "NamedUrl":
-        """Raises ValueError, whose message says what is allowed."""
-        name, _, url = text.partition("=")
-        if NAME.fullmatch(name) is None:
-            raise ValueError(f"{name!r} is no name: 1 to 64 letters, digits, hyphens and underscores are")
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"the URL of {name} must be http:// or https:// with a host")
-        return cls(name, url)
-
-
 def target_of(arn: str) -> str:
-    """The name of the target that an ARN stands for."""
-    return arn.rpartition(":")[2]
+    """The name of the target that an ARN stands for.
+
+    That is its last part, or, as MinIO writes them (`arn:minio:sqs:REGION:NAME:KIND`), the one before.
+    """
+    match = _OF_MINIO.fullmatch(arn)
+    return match[1] if match is not None else arn.rpartition(":")[2]
+
+
+def is_target(arn: str, kinds: Mapping[str, str]) -> bool:
+    """Whether an ARN stands for one of the targets whose kinds are given by name."""
+    kind = kinds.get(target_of(arn))
+    match = _OF_MINIO.fullmatch(arn)
+    return kind is not None and (match is None or match[2] == kind)
 
 
 def arn_of(name: str, region: str) -> str:

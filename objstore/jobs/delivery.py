@@ -3,13 +3,11 @@
 from typing import Final
 
 from objstore.events.dispatcher import Dispatcher
-from objstore.events.targets import NamedUrl
-from objstore.events.webhook import Webhook
+from objstore.events.kinds import make_targets
 from objstore.jobs.job import JobSettings
 from objstore.meta.client import Metadata
 
-LOOK_EVERY_S: Final = 0.5
-PAGES_PER_RUN: Final = 50
+LOOK_EVERY_S: Final = 0.25
 
 
 class Delivery:
@@ -18,15 +16,13 @@ class Delivery:
     name = "delivery"
 
     def __init__(self, metadata: Metadata, settings: JobSettings) -> None:
-        targets = {named.name: Webhook(named.url) for named in map(NamedUrl.parse, settings.webhooks)}
-        self._dispatcher = Dispatcher(metadata, targets, settings.events_retry_s)
+        """Raises TargetsError."""
+        self._dispatcher = Dispatcher(metadata, make_targets(settings.targets), settings.events_retry_s)
 
     async def run(self) -> float:
         """Deliver what waits."""
-        pages = 0
-        while await self._dispatcher.deliver() and pages < PAGES_PER_RUN:
-            pages += 1
-        return 0.0 if pages == PAGES_PER_RUN else LOOK_EVERY_S
+        await self._dispatcher.deliver()
+        return LOOK_EVERY_S
 
     async def close(self) -> None:
         """Let go of the targets."""

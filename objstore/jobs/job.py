@@ -4,7 +4,7 @@ import asyncio
 import os
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol, Self, TypeVar
 
@@ -48,8 +48,8 @@ class JobSettings:
     bucket_logs_every_s: float = 300.0
     spool_directories: tuple[Path, ...] = ()
     """Where access logs wait for delivery: the system directories of the drives."""
-    webhooks: tuple[str, ...] = ()
-    """Where events can go, each as name=url."""
+    targets: tuple[str, ...] = field(default=(), repr=False)
+    """Where events can go, each as name=url, with its credentials."""
     events_retry_s: float = 86_400.0
     busy_share: float = 0.25
     """The part of the time that heavy jobs work while clients keep the machine busy: the floor."""
@@ -64,7 +64,7 @@ class JobSettings:
             lifecycle_day_s=config.lifecycle_debug_day_s,
             inventory_day_s=config.inventory_debug_day_s,
             bucket_logs_every_s=config.bucket_logs_every_s,
-            webhooks=config.webhooks,
+            targets=tuple(target.get_secret_value() for target in config.targets),
             events_retry_s=config.events_retry_hours * 3600.0,
         )
 

@@ -8,7 +8,7 @@ done again.
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, cast
 
 from objstore import clock, metrics
@@ -74,7 +74,7 @@ async def run_jobs(
         AccessLogs(services, permissions, settings),
         Inventories(metadata, services, permissions, settings, pace),
         delivery,
-        Report(metadata, heal),
+        Report(metadata, heal, [target.partition("=")[0] for target in settings.targets]),
     ]
     local = store
     if isinstance(store, TierStore):
@@ -94,9 +94,10 @@ class Report:
 
     name = "report"
 
-    def __init__(self, metadata: Metadata, heal: Heal) -> None:
+    def __init__(self, metadata: Metadata, heal: Heal, targets: Iterable[str]) -> None:
         self._metadata = metadata
         self._heal = heal
+        self._targets = set(targets)
 
     async def run(self) -> float:
         """Count."""
@@ -107,7 +108,10 @@ class Report:
         restoring, intents = await self._metadata.read(tiering.counts)
         metrics.RESTORES_WAITING.set(restoring)
         metrics.TIER_INTENTS.set(intents)
-        metrics.EVENTS_WAITING.set(await self._metadata.read(queries.events_waiting))
+        waiting = await self._metadata.read(queries.events_waiting)
+        self._targets |= waiting.keys()
+        for target in self._targets:
+            metrics.EVENTS_WAITING.labels(target).set(waiting.get(target, 0))
         metrics.AT_RISK_BLOBS.set(max(counts.repairs, self._heal.at_risk))
         return REPORT_EVERY_S
 

@@ -419,10 +419,9 @@ def events_for(db: Database, target: str, limit: int = 100) -> list[Event]:
     ]
 
 
-def events_waiting(db: Database) -> int:
-    """How many events wait: a scan of the outbox."""
-    row = db.one("SELECT COUNT(*) FROM outbox")
-    return 0 if row is None else int(row[0])
+def events_waiting(db: Database) -> dict[str, int]:
+    """How many events wait for each target that any wait for: a scan of an index of the outbox."""
+    return dict(db.rows("SELECT target, COUNT(*) FROM outbox GROUP BY target"))
 
 
 # Replication

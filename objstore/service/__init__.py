@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from objstore.encryption.envelope import Envelopes
 from objstore.s3.expiry import Calendar
@@ -64,15 +65,16 @@ def build_services(
     rules: BucketRules,
     envelopes: Envelopes,
     encryption: EncryptionRules,
-    targets: Collection[str] = (),
+    targets: Mapping[str, str] = MappingProxyType({}),
     lifecycle_day_s: float = 0.0,
     remotes: Mapping[str, Collection[str]] | None = None,
     select: SelectLimits = SELECT_LIMITS,
 ) -> Services:
     """The services of one worker (0-based number `worker`) over its metadata, blob store and keys.
 
-    `targets` are the names of those that events can go to; `remotes` those of other servers that buckets
-    can be replicated to, and by whom. `lifecycle_day_s`: how long a day of restored copies is; 0: a day.
+    `targets` are the names of those that events can go to, and their kinds; `remotes` those of other servers
+    that buckets can be replicated to, and by whom. `lifecycle_day_s`: how long a day of restored copies is;
+    0: a day.
     """
     writer = Writer(facts, store)
     reader = Reader(facts, store, ReadsUnderWay(shared, worker))

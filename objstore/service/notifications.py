@@ -1,11 +1,11 @@
 """Who is told of what is done to an object: put with a bucket, asked for with every change."""
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from typing import Final, TypeVar, cast
 
 from objstore.events import records
 from objstore.events.records import TEST_EVENT, Origin, notices
-from objstore.events.targets import target_of
+from objstore.events.targets import is_target, target_of
 from objstore.meta import commands
 from objstore.meta.commands import Announced, Candidate, Notice, SetNotification
 from objstore.meta.interface import Command
@@ -37,13 +37,14 @@ class Notifications:
         self,
         facts: Facts,
         subresources: Subresources,
-        targets: Collection[str],
+        targets: Mapping[str, str],
         replications: Replications | None = None,
     ) -> None:
+        """`targets`: the kinds of those that there are, by name."""
         self._facts = facts
         self._replications = replications
         self._subresources = subresources
-        self._targets = frozenset(targets)
+        self._targets = targets
 
     def announced(
         self,
@@ -82,10 +83,10 @@ class Notifications:
 
         `is_unchecked`: targets need not be there. Raises InvalidArgument, NotImplemented; Refusal.
         """
-        document = checked(document, lambda arn: is_unchecked or target_of(arn) in self._targets)
+        document = checked(document, lambda arn: is_unchecked or is_target(arn, self._targets))
         told: dict[str, Subscription] = {}
         for one in subscriptions(document):
-            if target_of(one.arn) in self._targets:
+            if is_target(one.arn, self._targets):
                 told.setdefault(one.arn, one)
         tests = tuple(
             Notice(TEST_EVENT, target_of(arn), records.about(origin, bucket, one.id))

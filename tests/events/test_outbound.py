@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from objstore.events.targets import NamedUrl, TargetError, target_of
+from objstore.events.targets import Message, TargetError
 from objstore.events.webhook import Webhook
 from objstore.outbound import GuardedResolver, is_permitted
 from tests.support.receiver import Receiver
@@ -63,7 +63,7 @@ def send(url: str) -> None:
     async def once() -> None:
         hook = Webhook(url)
         try:
-            await hook.send(b"{}")
+            await hook.send(Message(b"{}", "bucket/key", "1"))
         finally:
             await hook.close()
 
@@ -98,17 +98,3 @@ def test_a_user_name_in_the_url_authenticates() -> None:
 def test_a_target_that_cannot_be_reached(url: str) -> None:
     with pytest.raises(TargetError):
         send(url)
-
-
-@pytest.mark.parametrize(
-    "text", ["", "x", "=http://a", "a b=http://a", "a=ftp://a", "a=file:///etc", "a=http://"]
-)
-def test_what_is_no_target(text: str) -> None:
-    with pytest.raises(ValueError, match=r"name|URL"):
-        NamedUrl.parse(text)
-
-
-def test_names_of_targets() -> None:
-    assert NamedUrl.parse("a=http://h/x=y") == NamedUrl("a", "http://h/x=y")
-    assert target_of("arn:aws:sqs:us-east-1:000000000000:a") == "a"
-    assert target_of("arn:aws:lambda:us-east-1:000000000000:function:a") == "a"
