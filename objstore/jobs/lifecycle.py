@@ -142,9 +142,13 @@ class Rulebook:
         return Due(self.bucket, verdict, self.digest, version=version, successor=successor)
 
     def transition_of(self, version: ObjectVersion, standing: Standing, successor: int) -> Due | None:
-        """The transition that is due for a version; what is due to go is not moved first."""
+        """The transition that is due for a version. What is due to go is not moved first, unless it must stay
+        because it is locked."""
         verdict = judge_transition(self.document, version, standing, self.calendar, self.now_ms, self.tiers)
-        if verdict is None or self.of_version(version, standing, successor) is not None:
+        if verdict is None:
+            return None
+        expiry = self.of_version(version, standing, successor)
+        if expiry is not None and not _is_locked(expiry):
             return None
         return Due(self.bucket, verdict, self.digest, version=version, successor=successor)
 

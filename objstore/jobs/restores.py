@@ -117,7 +117,7 @@ class Restores:
         if restore.upload_id is not None:
             assert version.upload_id is not None
             await self._fetch_parts(version.upload_id, restore.upload_id)
-        elif version.blob is not None:
+        elif version.blob is not None and version.attributes.is_archived:
             blob = await self._copied(version.blob)
         return await self._finish(restore, version, blob)
 

@@ -25,7 +25,14 @@ from objstore import clock, outbound
 from objstore.model import Checksum
 from objstore.remote import sending
 from objstore.remote.endpoint import Endpoint
-from objstore.remote.failures import RemoteError, RemoteUnavailable, raised, root_of, text_in
+from objstore.remote.failures import (
+    RemoteError,
+    RemoteUnavailable,
+    children_in,
+    raised,
+    root_of,
+    text_in,
+)
 from objstore.remote.sending import Piece, Source, Streamed
 from objstore.s3 import checksums, sigv4, xml
 from objstore.s3.chunked import ChunkSigning
@@ -170,6 +177,19 @@ class RemoteS3:
         query = _version(version_id)
         async with self._answer("DELETE", bucket, key, query=query, headers=headers) as answer:
             return answer.headers.get("x-amz-version-id")
+
+    async def abort_uploads(self, bucket: str, key: str) -> int:
+        """Give up the multipart uploads of a key that were begun and never completed; how many there were."""
+        said = await self.document(bucket, query={"uploads": "", "prefix": key})
+        found = [upload["UploadId"] for upload in children_in(said, "Upload") if upload.get("Key") == key]
+        for upload_id in found:
+            try:
+                async with self._answer("DELETE", bucket, key, query={"uploadId": upload_id}):
+                    pass
+            except RemoteError as exc:
+                if exc.status != 404:
+                    raise
+        return len(found)
 
     async def put_tagging(
         self,

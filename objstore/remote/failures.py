@@ -57,6 +57,18 @@ def text_in(body: bytes, name: str) -> str | None:
     return None
 
 
+def children_in(body: bytes, name: str) -> list[dict[str, str]]:
+    """The texts of the children of each of the root's children called `name`, by their names."""
+    root = _root(body)
+    if root is None:
+        return []
+    return [
+        {etree.QName(item).localname: item.text or "" for item in child if isinstance(item.tag, str)}
+        for child in root
+        if isinstance(child.tag, str) and etree.QName(child).localname == name
+    ]
+
+
 def root_of(body: bytes) -> str:
     """The name of a document's root without its namespace; empty where this is no document."""
     root = _root(body)

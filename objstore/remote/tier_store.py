@@ -124,6 +124,8 @@ class Remote(Protocol):
 
     async def delete(self, bucket: str, key: str, version_id: str | None = None) -> str | None: ...
 
+    async def abort_uploads(self, bucket: str, key: str) -> int: ...
+
     async def close(self) -> None: ...
 
 
@@ -219,6 +221,9 @@ class TierStore:
             raise TierUnavailable(f"{place.remote} could not be reached a moment ago")
         try:
             await remote.delete(place.bucket, place.key, place.version_id)
+            if place.etag is None and blocks.sealed_size(ref.size) > SINGLE_BYTES_MAX:
+                # It never was known to be there: parts of an upload that broke off may be.
+                await remote.abort_uploads(place.bucket, place.key)
         except RemoteUnavailable as exc:
             self._rests[place.remote] = clock.monotonic_s() + REST_S
             raise TierUnavailable(f"{place.remote}: {exc}") from exc

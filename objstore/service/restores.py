@@ -49,7 +49,7 @@ class Restores:
         InvalidObjectState (not archived), RestoreAlreadyInProgress; Refusal, MetadataError.
         """
         attributes = version.attributes
-        if attributes.is_archived and attributes.storage_class == DEEP and retrieval == "Expedited":
+        if attributes.storage_class == DEEP and retrieval == "Expedited":
             raise InvalidArgument(
                 "Retrieval option is not supported by this storage class",
                 ArgumentName="Tier",

@@ -517,6 +517,9 @@ def test_the_plan_is_what_a_count_by_hand_finds(
     assert set(found) == expected
     scene.run()
     kept = {(version.key, version.version_id) for version in scene.versions}
+    # A marker that was put makes the version under it noncurrent: one more that others may wait for.
+    made = [version for version in scene.versions if version not in versions and version.is_delete_marker]
+    expected |= expected_by_hand([*versions, *made], rules, clock.now_ms())
     assert {(version.key, version.version_id) for version in versions} - expected <= kept, (
         "what is not due is never touched"
     )

@@ -69,10 +69,32 @@ def test_a_copy_comes_and_goes(scene: TierScene, in_parts: bool) -> None:
     scene.assert_nothing_left_over()
 
 
-def test_only_what_is_archived_is_asked_back(scene: TierScene) -> None:
-    scene.put("a", BODY, attributes=Attributes(storage_class="GLACIER"))
+def test_only_what_has_an_archive_class_is_asked_back(scene: TierScene) -> None:
+    scene.put("a", BODY, attributes=Attributes(storage_class="GLACIER_IR"))
     with pytest.raises(NotArchived):
         scene.ask_back("a")
+
+
+@pytest.mark.parametrize("in_parts", [False, True])
+def test_where_the_class_is_a_label_there_is_nothing_to_fetch(scene: TierScene, in_parts: bool) -> None:
+    if in_parts:
+        scene.put_parts("a", *PARTS)
+    else:
+        scene.put("a", BODY)
+    scene.rule("DEEP_ARCHIVE", filter=Filter(prefix="a"))
+    scene.days(2)
+    scene.move()
+    before = scene.version()
+    scene.ask_back("a")
+    scene.fetch()
+    assert scene.version().attributes.restored_until_ms is not None
+    assert (scene.version().blob, scene.version().upload_id) == (before.blob, before.upload_id)
+    scene.assert_nothing_left_over()
+    scene.days(4)
+    scene.fetch()
+    assert scene.version() == before
+    scene.assert_nothing_left_over()
+    assert not scene.remote.asked
 
 
 def test_a_version_that_is_restored_is_not_moved_on(scene: TierScene) -> None:

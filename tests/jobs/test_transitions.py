@@ -19,6 +19,7 @@ from objstore.s3.documents.lifecycle import (
     Filter,
     LifecycleConfiguration,
     LifecycleRule,
+    NoncurrentVersionExpiration,
     NoncurrentVersionTransition,
 )
 from tests.jobs.fakes import OWNER, START_MS
@@ -144,6 +145,31 @@ def test_locks_hinder_no_transition_and_expiry_comes_first(scene: TierScene) -> 
     scene.days(2)
     scene.move()
     assert scene.remote.asked.count("put") == puts
+
+
+def test_what_is_locked_and_cannot_expire_is_moved(scene: TierScene) -> None:
+    scene.metadata.apply(SetVersioning(scene.bucket_id, Versioning.ENABLED))
+    lock = ObjectLock("COMPLIANCE", START_MS + 10**12)
+    old, free = scene.put("a", BODY, lock=lock), scene.put("a", BODY)
+    scene.put("a", BODY)
+    rule = LifecycleRule(
+        id="r",
+        filter=Filter(),
+        status="Enabled",
+        noncurrent_version_transitions=(
+            NoncurrentVersionTransition(noncurrent_days=1, storage_class="GLACIER"),
+        ),
+        noncurrent_version_expiration=NoncurrentVersionExpiration(noncurrent_days=1),
+    )
+    document = xml.dumps(LifecycleConfiguration(rules=(rule,)))
+    scene.metadata.apply(SetSubresource(scene.bucket_id, "lifecycle", document))
+    scene.days(3)
+    scene.move()
+    scene.clean()
+    versions = scene.metadata.ask(queries.list_versions, scene.bucket_id).versions
+    assert free.version_id not in {version.version_id for version in versions}
+    (kept,) = [version for version in versions if version.version_id == old.version_id]
+    assert kept.attributes.is_archived and kept.lock == lock
 
 
 def test_what_changed_meanwhile_stays_and_nothing_is_left_at_the_tier(scene: TierScene) -> None:

@@ -118,6 +118,21 @@ def test_only_archived_objects_are_restored(glacier, key):
     assert glacier.get_object(Bucket="archive", Key=key)["Body"].read() == BODY
 
 
+def test_where_no_tier_is_configured_the_class_is_a_label_and_restores_are_answered(s3, bucket):
+    name = {"Bucket": bucket, "Key": "key"}
+    s3.put_object(**name, Body=BODY, StorageClass="GLACIER")
+    assert s3.get_object(**name)["Body"].read() == BODY
+    first = s3.restore_object(**name, RestoreRequest={"Days": 2})
+    assert first["ResponseMetadata"]["HTTPStatusCode"] == 202
+    wait_until(lambda: "false" in s3.head_object(**name)["Restore"])
+    again = s3.restore_object(**name, RestoreRequest={"Days": 3})
+    assert again["ResponseMetadata"]["HTTPStatusCode"] == 200
+    assert s3.get_object(**name)["Body"].read() == BODY
+    source = {"Bucket": bucket, "Key": "copy", "CopySource": name}
+    s3.copy_object(**source)
+    assert "Restore" not in s3.head_object(Bucket=bucket, Key="copy")
+
+
 def test_expedited_is_not_for_deep_archive(glacier):
     name = {"Bucket": "archive", "Key": "deep"}
     expedited = {"Days": 1, "GlacierJobParameters": {"Tier": "Expedited"}}

@@ -80,5 +80,9 @@ class FakeRemote:
         self.objects.pop(key, None)
         return None
 
+    async def abort_uploads(self, bucket: str, key: str) -> int:
+        self._ask("abort")
+        return 0
+
     async def close(self) -> None:
         pass

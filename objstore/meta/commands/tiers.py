@@ -33,7 +33,16 @@ from objstore.meta.interface import (
     VersionMissing,
 )
 from objstore.meta.rows import pack_attributes, pack_checksum
-from objstore.model import RESTORE, RESTORE_UNDER_WAY, TIER, Attributes, BlobRef, ObjectVersion, Part
+from objstore.model import (
+    ARCHIVE_CLASSES,
+    RESTORE,
+    RESTORE_UNDER_WAY,
+    TIER,
+    Attributes,
+    BlobRef,
+    ObjectVersion,
+    Part,
+)
 
 _ADD_INTENT: Final = "INSERT INTO tier_intents (blob_id, size, locator, since_ms) VALUES (?, ?, ?, ?)"
 _FORGET_INTENT: Final = "DELETE FROM tier_intents WHERE blob_id = ?"
@@ -290,9 +299,10 @@ class RestoreVersion:
     """RestoreObject: an archived version is wanted back for a while. Without version id: the current one.
 
     Where there is no restored copy yet, one is to be made, to stay `days` days from then (`staging_id` for
-    its parts, if it has parts); where there is one, it stays until `expires_ms` from now on. Returns the
-    version, whose attributes tell which. Raises BucketMissing, KeyMissing or VersionMissing, IsDeleteMarker,
-    NotArchived, RestoreUnderWay.
+    its parts, if it has parts); where there is one, it stays until `expires_ms` from now on. A version of an
+    archive class whose bytes lie here, the class being a label, is restored without a copy. Returns the
+    version, whose attributes tell what is so. Raises BucketMissing, KeyMissing or VersionMissing,
+    IsDeleteMarker, NotArchived, RestoreUnderWay.
     """
 
     bucket_id: int
@@ -305,8 +315,10 @@ class RestoreVersion:
 
     def apply(self, db: Database, now_ms: int) -> ObjectVersion:
         version = self._find(db)
-        if not version.attributes.is_archived:
-            raise NotArchived(storage_class=version.attributes.storage_class)
+        attributes = version.attributes
+        if attributes.storage_class not in ARCHIVE_CLASSES:
+            raise NotArchived(storage_class=attributes.storage_class)
+        has_parts = attributes.is_archived and version.upload_id is not None
         slot = (self.bucket_id, self.key.encode(), version.version_id)
         row = db.one(_RESTORE, slot)
         if row is not None and row[0] != version.sequence:
@@ -321,7 +333,7 @@ class RestoreVersion:
                     version.sequence,
                     self.days,
                     now_ms,
-                    None if version.upload_id is None else self.staging_id,
+                    self.staging_id if has_parts else None,
                 ),
             )
             state = RESTORE_UNDER_WAY
