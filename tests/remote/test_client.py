@@ -294,3 +294,12 @@ def _ask_of_canned(answer: bytes, *, hangs: bool = False) -> bytes:
             await asyncio.gather(*served)
 
     return asyncio.run(once())
+
+
+def test_uploads_that_broke_off_are_given_up(endpoint: Endpoint, there: Any, bucket_name: str) -> None:
+    for key in ("a", "a", "ab"):
+        there.create_multipart_upload(Bucket=bucket_name, Key=key)
+    assert run(endpoint, lambda remote: remote.abort_uploads(bucket_name, "a")) == 2
+    (left,) = there.list_multipart_uploads(Bucket=bucket_name)["Uploads"]
+    assert left["Key"] == "ab"
+    assert run(endpoint, lambda remote: remote.abort_uploads(bucket_name, "a")) == 0

@@ -158,3 +158,17 @@ def test_a_tier_that_is_down_or_forgotten_never_looks_empty() -> None:
                 await attempt
 
     run(test)
+
+
+def test_what_may_have_broken_off_in_parts_is_given_up_with_the_blob(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tier_store, "SINGLE_BYTES_MAX", 100_000)
+
+    async def test(scene: Scene) -> None:
+        assert await scene.store.delete(scene.store.intend(TIER, 1000))
+        assert "abort" not in scene.remote.asked
+        assert await scene.store.delete(await scene.send())
+        assert "abort" not in scene.remote.asked, "it was whole"
+        assert await scene.store.delete(scene.store.intend(TIER, 200_000))
+        assert scene.remote.asked[-1] == "abort"
+
+    run(test)
