@@ -612,6 +612,43 @@ def lifecycle_trust_clock(config: Config) -> None:
     click.echo("Lifecycle rules go by the clock again.")
 
 
+@main.group()
+def replication() -> None:
+    """Copies of buckets at other places."""
+
+
+@replication.command("resync")
+@click.argument("bucket")
+@click.option("--rule", "rule_id", help="Id of the only rule to go by; unless given, all that are enabled.")
+@_drives_options
+def replication_resync(bucket: str, rule_id: str | None, config: Config) -> None:
+    """Queue what the rules of BUCKET are for and is not yet where it belongs: what was there before a rule,
+    and what failed."""
+    from objstore.upkeep import replication_resync
+
+    _run(replication_resync(config, bucket, rule_id))
+    click.echo(
+        f"What is missing of {bucket} will be sent; `objstore replication status` shows how much waits."
+    )
+
+
+@replication.command("status")
+@_json_option
+@_drives_options
+def replication_status(as_json: bool, config: Config) -> None:
+    """Say how much waits to be replicated, by destination."""
+    from objstore.upkeep import replication_status
+
+    found = _run(replication_status(config))
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    _table(
+        ("DESTINATION", "WAITING", "BYTES", "OLDEST"),
+        [(one["target"], one["waiting"], one["bytes"], one["oldest"]) for one in found],
+    )
+
+
 # Children of the supervisor
 
 

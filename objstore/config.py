@@ -455,6 +455,12 @@ class Config(BaseSettings):
         ge=0,
         le=86_400,
     )
+    replication_retry_hours: float = _setting(
+        168.0,
+        "What a destination cannot be sent for this long is given up as FAILED.",
+        unit="hours",
+        gt=0,
+    )
     lifecycle_debug_day_s: float = _setting(
         0.0,
         "For tests: how long a day of lifecycle rules is; 0: a day, due at midnight UTC.",

@@ -216,6 +216,28 @@ INVENTORY_REPORTS: Final = Counter(
     "Inventories of buckets, by outcome: written, refused (by the bucket they go to; counted hourly).",
     ("outcome",),
 )
+REPLICATED: Final = Counter(
+    "objstore_replications",
+    "Versions, delete markers and changes that were to be replicated, by outcome: completed, failed, dropped "
+    "(nobody wanted them any more), postponed (sent again later).",
+    ("outcome",),
+)
+REPLICATED_BYTES: Final = Counter("objstore_replicated_bytes", "Bytes of the versions that were replicated.")
+REPLICATIONS_WAITING: Final = Gauge(
+    "objstore_replications_waiting",
+    "Versions, delete markers and changes that wait to be replicated.",
+    multiprocess_mode="mostrecent",
+)
+REPLICATION_WAITING_BYTES: Final = Gauge(
+    "objstore_replication_waiting_bytes",
+    "Bytes of the versions that wait to be replicated.",
+    multiprocess_mode="mostrecent",
+)
+REPLICATION_LAG_SECONDS: Final = Gauge(
+    "objstore_replication_lag_seconds",
+    "How long ago the oldest change was made that waits to be replicated; 0: none waits.",
+    multiprocess_mode="mostrecent",
+)
 LIFECYCLE_ACTIONS: Final = Counter(
     "objstore_lifecycle_actions",
     "What lifecycle rules had run out for, by action, and what came of it (done, locked, changed; of "

@@ -21,7 +21,11 @@ from objstore.keepers import envelopes_of, keyring_of
 from objstore.meta import invariants, queries
 from objstore.meta.client import Metadata
 from objstore.meta.commands import SetState
+from objstore.meta.commands.buckets import REPLICATION
+from objstore.meta.commands.replication import resync_of, resync_state
 from objstore.meta.interface import Database, OutcomeUnknown
+from objstore.s3 import xml
+from objstore.s3.documents.replication import ReplicationConfiguration
 from objstore.s3.expiry import Calendar
 from objstore.s3.xml import write_instant
 from objstore.service.encryption import EncryptionRules, Encryptions
@@ -241,6 +245,36 @@ async def allow_orphans(config: Config, count: int) -> None:
     """Let the next scan for orphans delete up to `count`, once. Raises as `metadata_and_users`."""
     async with metadata_and_users(config) as (metadata, _):
         await metadata.write(SetState(orphans.ALLOW_STATE, str(count).encode()))
+
+
+# Replication
+
+
+async def replication_resync(config: Config, bucket_name: str, rule_id: str | None) -> None:
+    """Have what is there of a bucket, and what failed, be replicated by its rules, or by one of them.
+
+    Raises DeploymentError where there is no such bucket or enabled rule; else as `metadata_and_users`.
+    """
+    async with metadata_and_users(config) as (metadata, _):
+        bucket = await metadata.read(queries.bucket_by_name, bucket_name)
+        if bucket is None:
+            raise DeploymentError(f"there is no bucket {bucket_name}")
+        document = await metadata.read(queries.subresource, bucket.id, REPLICATION)
+        rules = () if document is None else xml.parse(ReplicationConfiguration, document).rules
+        if not any(rule.status == "Enabled" and rule_id in (None, rule.id) for rule in rules):
+            what = "no enabled rule" if rule_id is None else f"no enabled rule {rule_id}"
+            raise DeploymentError(f"{bucket_name} has {what}")
+        await metadata.write(SetState(resync_state(bucket.id), resync_of(rule_id, is_asked_for=True)))
+
+
+async def replication_status(config: Config) -> list[dict[str, Any]]:
+    """What waits to be replicated, by destination. Raises as `metadata_and_users`."""
+    async with metadata_and_users(config) as (metadata, _):
+        found = await metadata.read(queries.replications_by_target)
+    return [
+        {"target": target, "waiting": count, "bytes": size, "oldest": write_instant(since_ms)}
+        for target, count, size, since_ms in found
+    ]
 
 
 # Lifecycle

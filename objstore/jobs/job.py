@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol, Self, TypeVar
 
 from objstore import clock
 from objstore.config import Config
+from objstore.remote.endpoint import Endpoint
 
 R = TypeVar("R")
 
@@ -51,6 +52,9 @@ class JobSettings:
     targets: tuple[str, ...] = field(default=(), repr=False)
     """Where events can go, each as name=url, with its credentials."""
     events_retry_s: float = 86_400.0
+    remotes: tuple[Endpoint, ...] = ()
+    """Other servers that buckets are replicated to."""
+    replication_retry_s: float = 7 * 86_400.0
     busy_share: float = 0.25
     """The part of the time that heavy jobs work while clients keep the machine busy: the floor."""
 
@@ -66,6 +70,8 @@ class JobSettings:
             bucket_logs_every_s=config.bucket_logs_every_s,
             targets=tuple(target.get_secret_value() for target in config.targets),
             events_retry_s=config.events_retry_hours * 3600.0,
+            remotes=tuple(map(Endpoint.of, config.remotes)),
+            replication_retry_s=config.replication_retry_hours * 3600.0,
         )
 
 

@@ -24,6 +24,7 @@ from objstore.jobs.lifecycle import Lifecycle
 from objstore.jobs.lock_clock import LockClock
 from objstore.jobs.moving import Turns
 from objstore.jobs.orphans import Orphans
+from objstore.jobs.replication import ReplicationQueue, Resync
 from objstore.jobs.restores import Restores
 from objstore.jobs.scrub import Scrub
 from objstore.jobs.transitions import Transitions
@@ -62,6 +63,7 @@ async def run_jobs(
     heal = Heal(metadata, store, mender, settings, pace)
     lifecycle = Lifecycle(metadata, settings, pace, ExpiryLog(services.watches, spool))
     delivery = Delivery(metadata, settings)
+    replication = ReplicationQueue(metadata, services, settings)
     jobs: list[Job] = [
         LockClock(metadata),
         Garbage(metadata, store, shared, settings),
@@ -74,6 +76,8 @@ async def run_jobs(
         AccessLogs(services, permissions, settings),
         Inventories(metadata, services, permissions, settings, pace),
         delivery,
+        replication,
+        Resync(metadata, services),
         Report(metadata, heal, [target.partition("=")[0] for target in settings.targets]),
     ]
     local = store
@@ -87,6 +91,7 @@ async def run_jobs(
     finally:
         await delivery.close()
         spool.close()
+        await replication.close()
 
 
 class Report:
@@ -112,6 +117,10 @@ class Report:
         self._targets |= waiting.keys()
         for target in self._targets:
             metrics.EVENTS_WAITING.labels(target).set(waiting.get(target, 0))
+        unsent, unsent_bytes, since_ms = await self._metadata.read(queries.replications_waiting)
+        metrics.REPLICATIONS_WAITING.set(unsent)
+        metrics.REPLICATION_WAITING_BYTES.set(unsent_bytes)
+        metrics.REPLICATION_LAG_SECONDS.set(0 if since_ms is None else (clock.now_ms() - since_ms) / 1000)
         metrics.AT_RISK_BLOBS.set(max(counts.repairs, self._heal.at_risk))
         return REPORT_EVERY_S
 

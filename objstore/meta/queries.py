@@ -78,6 +78,8 @@ __all__ = [
     "parts_between",
     "repairs_due",
     "replication_targets",
+    "replications_at_least",
+    "replications_by_target",
     "replications_due",
     "replications_waiting",
     "state",
@@ -472,6 +474,20 @@ def replications_waiting(db: Database) -> tuple[int, int, int | None]:
     """How many wait, their bytes, and when the oldest was queued: a scan of them all."""
     row = db.one("SELECT COUNT(*), COALESCE(SUM(size), 0), MIN(queued_ms) FROM replications")
     return (0, 0, None) if row is None else (row[0], row[1], row[2])
+
+
+def replications_by_target(db: Database) -> list[tuple[str, int, int, int]]:
+    """For each target how many wait, their bytes, and when the oldest was queued: a scan of them all."""
+    rows = db.rows(
+        "SELECT target, COUNT(*), SUM(size), MIN(queued_ms) FROM replications GROUP BY target ORDER BY target"
+    )
+    return [(target, count, size, since_ms) for target, count, size, since_ms in rows]
+
+
+def replications_at_least(db: Database, count: int) -> bool:
+    """Whether so many wait, at least."""
+    row = db.one("SELECT COUNT(*) FROM (SELECT 1 FROM replications LIMIT ?) AS some", (count,))
+    return row is not None and int(row[0]) >= count
 
 
 def states_between(db: Database, after: str, before: str, limit: int = 100) -> list[tuple[str, bytes]]:

@@ -89,9 +89,12 @@ class Replications:
 
 
 def candidates(
-    document: ReplicationConfiguration, key: str, rule_id: str | None = None
+    document: ReplicationConfiguration, key: str, rule_id: str | None = None, *, existing_only: bool = False
 ) -> tuple[Candidate, ...]:
-    """The rules (of this id alone, if one is given) that a key may go by, as the ledger judges them."""
+    """The rules (of this id alone, if one is given) that a key may go by, as the ledger judges them.
+
+    `existing_only`: those alone that ask for what was there before them.
+    """
     return tuple(
         Candidate(
             rule.destination.bucket,
@@ -100,6 +103,7 @@ def candidates(
             replication.replicates_changes_of_replicas(rule),
         )
         for rule in replication.rules_for(document, key, rule_id)
+        if not existing_only or replication.replicates_existing(rule)
     )
 
 

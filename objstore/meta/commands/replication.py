@@ -176,12 +176,16 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class FinishReplications:
-    """These rows are done with; the next one of each key is due. Rows already gone are no error."""
+    """These rows are done with; the next one of each key is due. Rows already gone are no error.
+
+    Returns the version of the last one that was concluded, if it is still there.
+    """
 
     outcomes: tuple[Sent, ...]
     advances_epoch: ClassVar[bool] = False
 
-    def apply(self, db: Database, now_ms: int) -> None:
+    def apply(self, db: Database, now_ms: int) -> ObjectVersion | None:
+        version = None
         for sent in self.outcomes:
             row = db.one(_ROW, (sent.sequence,))
             if row is None:
@@ -192,21 +196,24 @@ class FinishReplications:
             if following is not None:
                 db.execute("UPDATE replications SET due_ms = ? WHERE sequence = ?", (now_ms, following[0]))
             if kind != CHANGED or sent.status == "FAILED":
-                _conclude(db, bucket_id, key.decode(), version_id, target, sent)
+                version = _conclude(db, bucket_id, key.decode(), version_id, target, sent)
+        return version
 
 
-def _conclude(db: Database, bucket_id: int, key: str, version_id: str, target: str, sent: Sent) -> None:
+def _conclude(
+    db: Database, bucket_id: int, key: str, version_id: str, target: str, sent: Sent
+) -> ObjectVersion | None:
     version = queries.version(db, bucket_id, key, version_id)
     if version is None:
-        return
+        return None
     progress = replication.progress_of(version.attributes)
     if target not in progress:  # a replica, of which a change was sent on
-        return
+        return version
     before = progress.pop(target)
     if sent.status is not None:
         status: Status = "COMPLETED" if sent.status == "COMPLETED" else "FAILED"
         progress[target] = Progress(status, sent.version_id or before.version_id)
-    _note(db, version, progress)
+    return _note(db, version, progress)
 
 
 @dataclass(frozen=True, slots=True)

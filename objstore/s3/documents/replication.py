@@ -359,11 +359,13 @@ def rules_for(
 def rule_to(
     document: ReplicationConfiguration, key: str, tags: Mapping[str, str], arn: str
 ) -> ReplicationRule | None:
-    """The rule by which a version goes to this destination, if one still says so."""
-    for rule in rules_for(document, key):
-        if rule.destination.bucket == arn and tags_wanted(rule).items() <= tags.items():
-            return rule
-    return None
+    """The rule by which a version goes to this destination, if there still is one.
+
+    That it goes was decided when it was made: tags that changed since only tell apart several rules.
+    """
+    there = [rule for rule in rules_for(document, key) if rule.destination.bucket == arn]
+    fitting = [rule for rule in there if tags_wanted(rule).items() <= tags.items()]
+    return next(iter(fitting or there), None)
 
 
 def _tags(rule: ReplicationRule) -> Sequence[Tag]:
