@@ -179,6 +179,18 @@ class Replica:
 
 
 @dataclass(frozen=True, slots=True)
+class Annotation:
+    """A named text on one version of an object. Of `attributes`, checksum and encryption are its own."""
+
+    name: str
+    size: int
+    etag: str
+    modified_ms: int
+    attributes: Attributes
+    blob: BlobRef
+
+
+@dataclass(frozen=True, slots=True)
 class Upload:
     """A multipart upload under way. `attributes.checksum` names algorithm and type, with an empty value."""
 

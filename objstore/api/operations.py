@@ -14,6 +14,7 @@ from objstore.api.call import Call, Reply
 from objstore.api.handlers import (
     account,
     acl,
+    annotations,
     attributes,
     bucket_subresources,
     bucket_tagging,
@@ -109,7 +110,6 @@ class Operation:
 LATER: Final = "Not built yet."
 DIRECTORY: Final = "Belongs to directory buckets, which this server has none of."
 TABLES: Final = "Belongs to S3 Metadata's tables, which need a table service beside the object store."
-ANNOTATIONS: Final = "Object annotations are not built yet."
 LAMBDA: Final = "Belongs to Object Lambda, which runs code on its way through AWS."
 TORRENT: Final = "BitTorrent seeding was withdrawn by S3 itself."
 
@@ -163,10 +163,10 @@ OPERATIONS: Final = (
     Operation("GetObjectLegalHold",   "GET",    "object", ("legal-hold",), "s3:GetObjectLegalHold",  locking.get_legal_hold),
     Operation("PutObjectLegalHold",   "PUT",    "object", ("legal-hold",), "s3:PutObjectLegalHold",  locking.put_legal_hold, document=LegalHold, is_judged_by_document=True),
     Operation("UpdateObjectEncryption", "PUT",  "object", ("encryption",), "s3:UpdateObjectEncryption", encryption.update_object, document=ObjectEncryption, version_action="s3:UpdateObjectVersionEncryption"),
-    Operation("GetObjectAnnotation",    "GET",    "object", ("annotation", "annotationName"), "s3:GetObjectAnnotation",    None, version_action="s3:GetObjectVersionAnnotation", reason=ANNOTATIONS),
-    Operation("PutObjectAnnotation",    "PUT",    "object", ("annotation", "annotationName"), "s3:PutObjectAnnotation",    None, version_action="s3:PutObjectVersionAnnotation", reason=ANNOTATIONS),
-    Operation("DeleteObjectAnnotation", "DELETE", "object", ("annotation", "annotationName"), "s3:DeleteObjectAnnotation", None, version_action="s3:DeleteObjectVersionAnnotation", reason=ANNOTATIONS),
-    Operation("ListObjectAnnotations",  "GET",    "object", ("annotation",),                  "s3:ListObjectAnnotations",  None, version_action="s3:ListObjectVersionAnnotations", reason=ANNOTATIONS),
+    Operation("GetObjectAnnotation",    "GET",    "object", ("annotation", "annotationName"), "s3:GetObjectAnnotation", annotations.get, version_action="s3:GetObjectVersionAnnotation"),
+    Operation("PutObjectAnnotation",    "PUT",    "object", ("annotation", "annotationName"), "s3:PutObjectAnnotation", annotations.put, version_action="s3:PutObjectVersionAnnotation", stores_body=True, event="s3:ObjectAnnotation:Put"),
+    Operation("DeleteObjectAnnotation", "DELETE", "object", ("annotation", "annotationName"), "s3:DeleteObjectAnnotation", annotations.delete, version_action="s3:DeleteObjectVersionAnnotation", event="s3:ObjectAnnotation:Delete"),
+    Operation("ListObjectAnnotations",  "GET",    "object", ("annotation",),                  "s3:ListObjectAnnotations", annotations.list_all, version_action="s3:ListObjectVersionAnnotations"),
 
     # Subresources of buckets.
     Operation("GetBucketAbac",         "GET",    "bucket", ("abac",),       "s3:GetBucketABAC",        bucket_subresources.get),

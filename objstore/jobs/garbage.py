@@ -17,7 +17,7 @@ from objstore import clock, metrics
 from objstore.jobs.job import JobSettings, all_of
 from objstore.meta import queries
 from objstore.meta.client import Metadata
-from objstore.meta.commands import ForgetGarbage, ReleaseParts
+from objstore.meta.commands import ForgetGarbage, ReleaseAnnotations, ReleaseParts
 from objstore.model import BlobRef
 from objstore.shared_state import SharedState
 from objstore.storage.interface import BlobStore, DriveState, StorageError
@@ -70,8 +70,10 @@ class Garbage:
         self._gate = asyncio.Semaphore(PARALLEL_DELETES)
 
     async def run(self) -> float:
-        """Release the parts of dropped uploads, then delete what is due."""
+        """Release the parts of dropped uploads and the annotations of removed versions, then delete what is
+        due."""
         await self._release_parts()
+        await self._release_annotations()
         await self._start_over_if_due()
         limit_ms = deletable_before_ms(self._shared, self._settings.garbage_grace_s)
         while rows := await self._metadata.read(queries.garbage_after, *self._after, limit_ms, BATCH_BLOBS):
@@ -88,6 +90,14 @@ class Garbage:
                 while not await self._metadata.write(ReleaseParts(upload_id, RELEASED_PARTS)):
                     pass
             after = upload_ids[-1]
+
+    async def _release_annotations(self) -> None:
+        after = 0
+        while dropped := await self._metadata.read(queries.dropped_annotations, after, UPLOADS_PAGE):
+            for annotation_set in dropped:
+                while not await self._metadata.write(ReleaseAnnotations(annotation_set, RELEASED_PARTS)):
+                    pass
+            after = dropped[-1]
 
     async def _start_over_if_due(self) -> None:
         """Look at rows left behind again when a drive came back, and every LOOK_AGAIN_S."""

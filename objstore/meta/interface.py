@@ -160,6 +160,10 @@ class Locked(Refusal):
     """Object lock forbids it. detail: key, version_id."""
 
 
+class TooManyAnnotations(Refusal):
+    """The version has as many as one may have."""
+
+
 class TokenReused(Refusal):
     """A client's token came with another request than before."""
 

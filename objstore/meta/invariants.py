@@ -11,7 +11,13 @@ _REFERENCES: Final = (
     "SELECT blob_id FROM objects WHERE blob_id IS NOT NULL "
     "UNION ALL SELECT blob_id FROM history WHERE blob_id IS NOT NULL "
     "UNION ALL SELECT blob_id FROM parts WHERE blob_id IS NOT NULL "
-    "UNION ALL SELECT blob_id FROM restores WHERE blob_id IS NOT NULL"
+    "UNION ALL SELECT blob_id FROM restores WHERE blob_id IS NOT NULL "
+    "UNION ALL SELECT blob_id FROM annotations"
+)
+_ANNOTATION_SETS: Final = (
+    "SELECT annotation_set FROM objects WHERE annotation_set IS NOT NULL "
+    "UNION ALL SELECT annotation_set FROM history WHERE annotation_set IS NOT NULL "
+    "UNION ALL SELECT annotation_set FROM dropped_annotations"
 )
 _UPLOAD_REFERENCES: Final = (
     "SELECT upload_id FROM objects WHERE upload_id IS NOT NULL "
@@ -25,10 +31,15 @@ _UPLOAD_OWNERS: Final = (
 )
 
 INVARIANTS: Final = {
-    "a blob's refs is the number of versions, parts and restores that refer to it, at least one": (
+    "a blob's refs is the number of rows that refer to it, at least one": (
         f"SELECT b.id, b.refs, r.count FROM blobs b LEFT JOIN (SELECT blob_id, COUNT(*) AS count "
         f"FROM ({_REFERENCES}) AS every GROUP BY blob_id) r ON r.blob_id = b.id "
         "WHERE b.refs <> COALESCE(r.count, 0) OR b.refs < 1"
+    ),
+    "a set of annotations belongs to one version, or is dropped": (
+        f"SELECT annotation_set FROM ({_ANNOTATION_SETS}) AS every "
+        "GROUP BY annotation_set HAVING COUNT(*) > 1 UNION ALL SELECT annotation_set FROM annotations "
+        f"WHERE annotation_set NOT IN ({_ANNOTATION_SETS})"
     ),
     "every blob referred to is known": (
         f"SELECT blob_id FROM ({_REFERENCES}) AS every WHERE blob_id NOT IN (SELECT id FROM blobs)"

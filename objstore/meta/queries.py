@@ -28,6 +28,7 @@ from objstore.meta.rows import (
     UPLOAD_COLUMNS,
     USER_COLUMNS,
     access_key_of,
+    annotation_of,
     bucket_of,
     master_key_of,
     part_of,
@@ -35,7 +36,17 @@ from objstore.meta.rows import (
     user_of,
     version_of,
 )
-from objstore.model import AccessKey, BlobRef, Bucket, MasterKey, ObjectVersion, Part, Upload, User
+from objstore.model import (
+    AccessKey,
+    Annotation,
+    BlobRef,
+    Bucket,
+    MasterKey,
+    ObjectVersion,
+    Part,
+    Upload,
+    User,
+)
 
 __all__ = [
     "Counts",
@@ -50,6 +61,9 @@ __all__ = [
     "access_key",
     "account_public_access_block",
     "all_buckets",
+    "annotation",
+    "annotation_set",
+    "annotations",
     "blob",
     "blobs_after",
     "blobs_known",
@@ -59,6 +73,7 @@ __all__ = [
     "buckets_of",
     "counts",
     "current",
+    "dropped_annotations",
     "dropped_uploads",
     "event_targets",
     "events_for",
@@ -95,6 +110,45 @@ __all__ = [
     "users",
     "version",
 ]
+
+# Annotations
+
+_ANNOTATION_COLUMNS = "a.name, a.size, a.etag, a.modified_ms, a.attributes, b.id, b.size, b.locator"
+_ANNOTATION_SET = "SELECT annotation_set FROM objects WHERE bucket_id = ? AND key = ? AND version_id = ?"
+_PAST_ANNOTATION_SET = "SELECT annotation_set FROM history WHERE bucket_id = ? AND key = ? AND version_id = ?"
+_ANNOTATIONS = (
+    f"SELECT {_ANNOTATION_COLUMNS} FROM annotations a JOIN blobs b ON b.id = a.blob_id "
+    "WHERE a.annotation_set = ? AND a.name >= ? AND a.name > ? ORDER BY a.name LIMIT ?"
+)
+
+
+def annotation_set(db: Database, version: ObjectVersion) -> int | None:
+    """The set of a version's annotations; None where it never had one, or is gone."""
+    where = version.bucket_id, version.key.encode(), version.version_id
+    row = db.one(_ANNOTATION_SET, where) or db.one(_PAST_ANNOTATION_SET, where)
+    return None if row is None else row[0]
+
+
+def annotation(db: Database, version: ObjectVersion, name: str) -> Annotation | None:
+    """A version's annotation of this name."""
+    found = annotations(db, version, name, None, 1)
+    return found[0] if found and found[0].name == name else None
+
+
+def annotations(
+    db: Database, version: ObjectVersion, prefix: str, after: str | None, limit: int
+) -> list[Annotation]:
+    """Up to `limit` of a version's annotations by name (its bytes): from `prefix` on, after `after`.
+
+    Those behind the prefix may be among the last.
+    """
+    set_ = annotation_set(db, version)
+    if set_ is None:
+        return []
+    start = b"" if after is None else after.encode()
+    rows = db.rows(_ANNOTATIONS, (set_, prefix.encode(), start, limit))
+    return [annotation_of(row) for row in rows]
+
 
 # Buckets
 
@@ -354,6 +408,16 @@ def dropped_uploads(
         "SELECT upload_id FROM dropped_uploads WHERE upload_id > ? AND since_ms < ? "
         "ORDER BY upload_id LIMIT ?",
         (after, before_ms, limit),
+    )
+    return [row[0] for row in rows]
+
+
+def dropped_annotations(db: Database, after: int = 0, limit: int = 1000) -> list[int]:
+    """Sets of annotations whose versions are gone, to be released (ReleaseAnnotations)."""
+    rows = db.rows(
+        "SELECT annotation_set FROM dropped_annotations WHERE annotation_set > ? "
+        "ORDER BY annotation_set LIMIT ?",
+        (after, limit),
     )
     return [row[0] for row in rows]
 

@@ -11,6 +11,7 @@ import msgpack
 
 from objstore.model import (
     AccessKey,
+    Annotation,
     Attributes,
     BlobRef,
     Bucket,
@@ -185,6 +186,12 @@ def version_of(
         is_delete_marker,
         is_latest,
     )
+
+
+def annotation_of(row: Sequence[Any]) -> Annotation:
+    """An annotation from its columns and those of its blob."""
+    name, size, etag, modified_ms, attributes, *blob = row
+    return Annotation(name.decode(), size, etag, modified_ms, unpack_attributes(attributes), BlobRef(*blob))
 
 
 def bucket_of(row: Sequence[Any]) -> Bucket:

@@ -45,6 +45,7 @@ CREATE TABLE objects (
     blob_id BLOB,
     upload_id TEXT,
     parts_count INTEGER,
+    annotation_set BIGINT,
     PRIMARY KEY (bucket_id, key)
 ) WITHOUT ROWID;
 
@@ -66,11 +67,12 @@ CREATE TABLE history (
     blob_id BLOB,
     upload_id TEXT,
     parts_count INTEGER,
+    annotation_set BIGINT,
     PRIMARY KEY (bucket_id, key, reverse_sequence)
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX history_by_version ON history (bucket_id, key, version_id);
 
--- Every blob that something refers to; refs is how many rows of objects, history and parts do.
+-- Every blob that something refers to; refs is how many rows of objects, history, parts, restores and annotations do.
 CREATE TABLE blobs (
     id BLOB NOT NULL PRIMARY KEY,
     size BIGINT NOT NULL,
@@ -208,6 +210,24 @@ CREATE TABLE replications (
 ) WITHOUT ROWID;
 CREATE INDEX replications_by_key ON replications (target, bucket_id, key, sequence);
 CREATE INDEX replications_by_due ON replications (target, due_ms, sequence);
+
+-- Named texts on versions. A version with annotations has a set of its own, which goes where the version goes.
+CREATE TABLE annotations (
+    annotation_set BIGINT NOT NULL,
+    name BLOB NOT NULL,
+    size BIGINT NOT NULL,
+    etag TEXT NOT NULL,
+    modified_ms BIGINT NOT NULL,
+    attributes BLOB NOT NULL,
+    blob_id BLOB NOT NULL,
+    PRIMARY KEY (annotation_set, name)
+) WITHOUT ROWID;
+
+-- Sets whose versions are gone, and whose annotations are still to be released.
+CREATE TABLE dropped_annotations (
+    annotation_set BIGINT NOT NULL PRIMARY KEY,
+    since_ms BIGINT NOT NULL
+) WITHOUT ROWID;
 
 -- Renames that were done, by what their clients called them; forgotten after a day.
 CREATE TABLE rename_tokens (

@@ -6,6 +6,7 @@ from types import MappingProxyType
 
 from objstore.encryption.envelope import Envelopes
 from objstore.s3.expiry import Calendar
+from objstore.service.annotations import Annotations
 from objstore.service.buckets import BucketRules, Buckets
 from objstore.service.copy import Copies
 from objstore.service.deleting import Deletions
@@ -49,6 +50,7 @@ class Services:
     watches: Watches
     selections: Selections
     renames: Renames
+    annotations: Annotations
     _writer: Writer
 
     async def drain(self) -> None:
@@ -100,5 +102,6 @@ def build_services(
         watches=Watches(facts, shared),
         selections=Selections(objects, select),
         renames=Renames(facts, notifications),
+        annotations=Annotations(facts, writer, objects, encryptions, notifications),
         _writer=writer,
     )

@@ -76,6 +76,9 @@ class Terms:
     """None: not asked for, so STANDARD."""
     algorithm: str | None = None
     """The checksum algorithm asked for; None: the source's."""
+    copies_annotations: bool = True
+    may_copy_annotations: Callable[[], Awaitable[object]] | None = None
+    """Raises unless the caller may read the source's annotations and give them to the copy."""
     may_copy_tags: Callable[[], Awaitable[object]] | None = None
     """Raises unless the caller may read the source's tags and give them to the copy."""
 
@@ -128,6 +131,7 @@ class Copies:
             version = await self.find(source)
             if terms.may_copy_tags is not None and version.tags and not terms.replaces_tags:
                 await terms.may_copy_tags()
+            annotation_set = await self._annotations(version, terms)
             if version.size > PUT_BYTES_MAX:
                 raise _too_large()
             if (source.bucket.id, source.key) == (bucket.id, key) and version.is_latest:
@@ -154,6 +158,7 @@ class Copies:
                 conditions=write_conditions(terms.new.conditions),
                 version_id=tokens.new_version_id(),
                 upload_id=version.upload_id if is_shared else None,
+                annotations_of=annotation_set,
             )
             made_now = None if is_shared else blob
             try:
@@ -166,6 +171,16 @@ class Copies:
             return made, version
 
         return await _until_settled(once)
+
+    async def _annotations(self, version: ObjectVersion, terms: Terms) -> int | None:
+        """The set of annotations that the copy gets a copy of. With a customer's key there are none."""
+        if not terms.copies_annotations or isinstance(terms.new.encryption, CustomerKey):
+            return None
+        if not await self._facts.read(queries.annotations, version, "", None, 1):
+            return None
+        if terms.may_copy_annotations is not None:
+            await terms.may_copy_annotations()
+        return await self._facts.read(queries.annotation_set, version)
 
     async def _shared(
         self,

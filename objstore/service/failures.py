@@ -107,6 +107,7 @@ _ANSWERS: Final[dict[type[BaseException], Callable[[Any], S3Error]]] = {
         StorageClass="storage_class",
     ),
     meta.RestoreUnderWay: _says(errors.RestoreAlreadyInProgress),
+    meta.TooManyAnnotations: _says(errors.AnnotationLimitExceeded),
     meta.TokenReused: _says(errors.IdempotencyParameterMismatch),
     meta.SubresourceMissing: _says(errors.NoSuchConfiguration),
 }

@@ -85,6 +85,7 @@ class Renames:
             version_id=tokens.new_version_id(),
             upload_id=source.upload_id,
             parts_count=source.parts_count,
+            annotations_of=await self._annotations(source),
         )
         delete = DeleteVersion(bucket.id, source_key, bucket.owner_id, new_version_id=tokens.new_version_id())
         removal = replace(origin, event=REMOVED)
@@ -100,6 +101,12 @@ class Renames:
             token,
         )
         return await self._facts.write(rename)
+
+    async def _annotations(self, source: ObjectVersion) -> int | None:
+        """The set of annotations that moves along."""
+        if not await self._facts.read(queries.annotations, source, "", None, 1):
+            return None
+        return await self._facts.read(queries.annotation_set, source)
 
 
 def _kept(attributes: Attributes) -> Attributes:

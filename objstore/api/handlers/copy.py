@@ -35,6 +35,8 @@ from objstore.service.objects import NewObject, with_default
 
 T = TypeVar("T")
 
+ANNOTATION_DIRECTIVES: Final = ("x-amz-object-annotation-directive", "x-amz-annotation-directive")
+"""The header as SDKs send it, and as the documentation calls it; either may be in the query."""
 _DIRECTIVES: Final = {"COPY": False, "REPLACE": True}
 
 
@@ -49,6 +51,11 @@ async def copy_object(call: Call) -> Reply:
         suffix = "Tagging" if source.version_id is None else "VersionTagging"
         await call.require(f"s3:GetObject{suffix}", source.bucket.name, source.key)
         await call.require("s3:PutObjectTagging", bucket.name, call.key)
+
+    async def may_copy_annotations() -> None:
+        suffix = "Annotation" if source.version_id is None else "VersionAnnotation"
+        await call.require(f"s3:GetObject{suffix}", source.bucket.name, source.key)
+        await call.require("s3:PutObjectAnnotation", bucket.name, call.key)
 
     access = await new_object_access(call)
     terms = Terms(
@@ -65,6 +72,8 @@ async def copy_object(call: Call) -> Reply:
         replaces_tags=replaces_tags,
         storage_class=headers.get("x-amz-storage-class"),
         algorithm=None if algorithm is None else algorithm_named(algorithm).name,
+        copies_annotations=_copies_annotations(call),
+        may_copy_annotations=may_copy_annotations,
         may_copy_tags=may_copy_tags,
     )
 
@@ -151,6 +160,20 @@ def _source_version_header(source: Source, found: ObjectVersion) -> dict[str, st
     if source.bucket.versioning is Versioning.NEVER:
         return {}
     return {"x-amz-copy-source-version-id": found.version_id}
+
+
+def _copies_annotations(call: Call) -> bool:
+    """Whether the copy gets its source's annotations. Raises InvalidArgument."""
+    for name in ANNOTATION_DIRECTIVES:
+        value = call.headers.get(name) or call.query.get(name)
+        if value is None:
+            continue
+        if value not in ("COPY", "EXCLUDE"):
+            raise InvalidArgument(
+                "Unknown annotation directive.", ArgumentName=name, ArgumentValue=ascii(value)[1:-1]
+            )
+        return value == "COPY"
+    return True
 
 
 def _directive(call: Call, name: str, complaint: str) -> bool:

@@ -7,6 +7,7 @@ raises a Refusal; no caller checks first and acts then. The SQL is one for SQLit
 from typing import Any, Final
 
 from objstore.meta.commands.access import SetAccountPublicAccessBlock, SetExtraAttribute
+from objstore.meta.commands.annotations import DeleteAnnotation, PutAnnotation, ReleaseAnnotations
 from objstore.meta.commands.blobs import (
     FinishRepair,
     ForgetGarbage,
@@ -119,6 +120,9 @@ COMMANDS: Final[tuple[type[Command[Any]], ...]] = (
     PostponeReplications,
     QueueExisting,
     RenameVersion,
+    PutAnnotation,
+    DeleteAnnotation,
+    ReleaseAnnotations,
 )
 RESULTS: Final = (ObjectVersion, Deleted, Part, Upload, Bucket, User, AccessKey, MasterKey)
 """What commands answer with, besides None and plain values."""
@@ -162,6 +166,7 @@ __all__ = [
     "CompleteUpload",
     "CreateBucket",
     "CreateUpload",
+    "DeleteAnnotation",
     "DeleteBucket",
     "DeleteVersion",
     "Deleted",
@@ -181,11 +186,13 @@ __all__ = [
     "PostponeRepair",
     "PostponeReplications",
     "PutAccessKey",
+    "PutAnnotation",
     "PutPart",
     "PutUser",
     "PutVersion",
     "QueueExisting",
     "QueueRepair",
+    "ReleaseAnnotations",
     "ReleaseParts",
     "RemoveAccessKey",
     "RemoveUser",

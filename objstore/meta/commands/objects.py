@@ -14,6 +14,7 @@ from itertools import takewhile
 from typing import ClassVar, Final, NamedTuple
 
 from objstore.meta import queries
+from objstore.meta.commands.annotations import copy_annotations, drop_annotations
 from objstore.meta.commands.blobs import acquire, release
 from objstore.meta.commands.conditions import WriteConditions, check_conditions
 from objstore.meta.commands.locks import check_removable, start_lock_clock
@@ -31,32 +32,32 @@ from objstore.model import (
 from objstore.s3 import replication
 
 _SLOT = (
-    "SELECT b.versioning, o.version_id, o.modified_ms, o.size, o.etag, o.lock, o.blob_id, o.upload_id "
-    "FROM buckets b LEFT JOIN objects o ON o.bucket_id = b.id AND o.key = ? WHERE b.id = ?"
+    "SELECT b.versioning, o.version_id, o.modified_ms, o.size, o.etag, o.lock, o.blob_id, o.upload_id, "
+    "o.annotation_set FROM buckets b LEFT JOIN objects o ON o.bucket_id = b.id AND o.key = ? WHERE b.id = ?"
 )
 _PUT = (
     "INSERT INTO objects (bucket_id, key, version_id, sequence, modified_ms, owner_id, size, etag, "
-    "attributes, tags, lock, blob_id, upload_id, parts_count) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+    "attributes, tags, lock, blob_id, upload_id, parts_count, annotation_set) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
     "ON CONFLICT (bucket_id, key) DO UPDATE SET version_id = excluded.version_id, "
     "sequence = excluded.sequence, modified_ms = excluded.modified_ms, owner_id = excluded.owner_id, "
     "size = excluded.size, etag = excluded.etag, attributes = excluded.attributes, tags = excluded.tags, "
     "lock = excluded.lock, blob_id = excluded.blob_id, upload_id = excluded.upload_id, "
-    "parts_count = excluded.parts_count"
+    "parts_count = excluded.parts_count, annotation_set = excluded.annotation_set"
 )
 _REMOVE = "DELETE FROM objects WHERE bucket_id = ? AND key = ?"
 _COPY_TO_HISTORY = (
     "INSERT INTO history (bucket_id, key, reverse_sequence, version_id, is_delete_marker, modified_ms, "
-    "owner_id, size, etag, attributes, tags, lock, blob_id, upload_id, parts_count) "
+    "owner_id, size, etag, attributes, tags, lock, blob_id, upload_id, parts_count, annotation_set) "
     "SELECT bucket_id, key, -sequence, version_id, 0, modified_ms, "
-    "owner_id, size, etag, attributes, tags, lock, blob_id, upload_id, parts_count "
+    "owner_id, size, etag, attributes, tags, lock, blob_id, upload_id, parts_count, annotation_set "
     "FROM objects WHERE bucket_id = ? AND key = ?"
 )
 _COPY_TO_OBJECTS = (
     "INSERT INTO objects (bucket_id, key, version_id, sequence, modified_ms, owner_id, size, etag, "
-    "attributes, tags, lock, blob_id, upload_id, parts_count) "
+    "attributes, tags, lock, blob_id, upload_id, parts_count, annotation_set) "
     "SELECT bucket_id, key, version_id, -reverse_sequence, modified_ms, owner_id, size, etag, "
-    "attributes, tags, lock, blob_id, upload_id, parts_count "
+    "attributes, tags, lock, blob_id, upload_id, parts_count, annotation_set "
     "FROM history WHERE bucket_id = ? AND key = ? AND reverse_sequence = ?"
 )
 _PUT_MARKER = (
@@ -68,7 +69,7 @@ _NEWEST_PAST = (
     "WHERE bucket_id = ? AND key = ? ORDER BY reverse_sequence LIMIT 1"
 )
 _PAST_VERSION = (
-    "SELECT reverse_sequence, is_delete_marker, lock, blob_id, upload_id FROM history "
+    "SELECT reverse_sequence, is_delete_marker, lock, blob_id, upload_id, annotation_set FROM history "
     "WHERE bucket_id = ? AND key = ? AND version_id = ?"
 )
 _REMOVE_PAST = "DELETE FROM history WHERE bucket_id = ? AND key = ? AND reverse_sequence = ?"
@@ -97,6 +98,7 @@ class Current(NamedTuple):
     lock: bytes | None
     blob_id: bytes | None
     upload_id: str | None
+    annotation_set: int | None
 
 
 def look(
@@ -117,7 +119,12 @@ def look(
 
 
 def put_current(
-    db: Database, now_ms: int, versioning: int, current: Current | None, version: ObjectVersion
+    db: Database,
+    now_ms: int,
+    versioning: int,
+    current: Current | None,
+    version: ObjectVersion,
+    annotation_set: int | None = None,
 ) -> ObjectVersion:
     """Make `version` the key's current one; returns it with version id, sequence and time decided.
 
@@ -156,12 +163,22 @@ def put_current(
             None if version.blob is None else version.blob.id,
             version.upload_id,
             version.parts_count,
+            annotation_set,
         ),
     )
     if version.lock is not None:
         start_lock_clock(db, now_ms)
     if current is not None and replaces_current:
-        _let_go(db, now_ms, version.key, current.version_id, current.lock, current.blob_id, current.upload_id)
+        _let_go(
+            db,
+            now_ms,
+            version.key,
+            current.version_id,
+            current.lock,
+            current.blob_id,
+            current.upload_id,
+            current.annotation_set,
+        )
     return ObjectVersion(
         version.bucket_id,
         version.key,
@@ -267,9 +284,9 @@ def _remove_null_from_history(db: Database, now_ms: int, key: str, slot: tuple[i
     row = db.one(_PAST_VERSION, (*slot, NULL_VERSION))
     if row is None:
         return
-    reverse_sequence, _, lock, blob_id, upload_id = row
+    reverse_sequence, _, lock, *refers_to = row
     db.execute(_REMOVE_PAST, (*slot, reverse_sequence))
-    _let_go(db, now_ms, key, NULL_VERSION, lock, blob_id, upload_id)
+    _let_go(db, now_ms, key, NULL_VERSION, lock, *refers_to)
 
 
 def _let_go(
@@ -280,16 +297,20 @@ def _let_go(
     lock: bytes | None,
     blob_id: bytes | None,
     upload_id: str | None,
+    annotation_set: int | None,
     *,
     bypass_governance: bool = False,
 ) -> None:
-    """A version's row is gone: no path may do so to a locked one; its bytes lose a reference."""
+    """A version's row is gone: no path may do so to a locked one; its bytes lose a reference, and its
+    annotations are dropped."""
     if lock is not None:
         check_removable(db, now_ms, lock, bypass_governance=bypass_governance, key=key, version_id=version_id)
     if blob_id is not None:
         release(db, blob_id, now_ms)
     if upload_id is not None:
         release_upload(db, upload_id, now_ms)
+    if annotation_set is not None:
+        drop_annotations(db, annotation_set, now_ms)
 
 
 def acquire_upload(db: Database, upload_id: str) -> None:
@@ -336,6 +357,8 @@ class PutVersion:
     upload_id: str | None = None
     parts_count: int | None = None
     replica: Replica | None = None
+    annotations_of: int | None = None
+    """The set of annotations that the version gets a copy of. Conflict when it is gone."""
     advances_epoch: ClassVar[bool] = False
 
     def apply(self, db: Database, now_ms: int) -> ObjectVersion:
@@ -366,7 +389,8 @@ class PutVersion:
         )
         if self.replica is not None:
             return put_replica(db, now_ms, current, version, self.replica)
-        return put_current(db, now_ms, versioning, current, version)
+        annotation_set = None if self.annotations_of is None else copy_annotations(db, self.annotations_of)
+        return put_current(db, now_ms, versioning, current, version, annotation_set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -446,7 +470,8 @@ class DeleteVersion:
 
     def _remove_current(self, db: Database, now_ms: int, current: Current) -> None:
         db.execute(_REMOVE, self._slot)
-        self._let_go(db, now_ms, current.version_id, current.lock, current.blob_id, current.upload_id)
+        refers_to = current.blob_id, current.upload_id, current.annotation_set
+        self._let_go(db, now_ms, current.version_id, current.lock, *refers_to)
 
     def _let_go(
         self,
@@ -456,9 +481,19 @@ class DeleteVersion:
         lock: bytes | None,
         blob_id: bytes | None,
         upload_id: str | None,
+        annotation_set: int | None,
     ) -> None:
-        bypass = self.bypass_governance
-        _let_go(db, now_ms, self.key, version_id, lock, blob_id, upload_id, bypass_governance=bypass)
+        _let_go(
+            db,
+            now_ms,
+            self.key,
+            version_id,
+            lock,
+            blob_id,
+            upload_id,
+            annotation_set,
+            bypass_governance=self.bypass_governance,
+        )
 
     def _put_marker(self, db: Database, now_ms: int, versioning: int, current: Current | None) -> Deleted:
         slot = self._slot
@@ -488,9 +523,9 @@ class DeleteVersion:
         row = db.one(_PAST_VERSION, (*slot, version_id))
         if row is None:
             return Deleted(shown_id, is_delete_marker=False, existed=False)
-        reverse_sequence, is_delete_marker, lock, blob_id, upload_id = row
+        reverse_sequence, is_delete_marker, lock, *refers_to = row
         db.execute(_REMOVE_PAST, (*slot, reverse_sequence))
-        self._let_go(db, now_ms, version_id, lock, blob_id, upload_id)
+        self._let_go(db, now_ms, version_id, lock, *refers_to)
         if current is None:
             _promote(db, slot)
         return Deleted(shown_id, is_delete_marker=bool(is_delete_marker), existed=True)
