@@ -20,7 +20,7 @@ Invariants kept here, so that handlers need not think of them:
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -246,8 +246,8 @@ _NAMED: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"}
 def escape(text: str) -> str:
     """`text` as element content or attribute value, such that a parser gives it back unchanged.
 
-    Control characters become character references, as S3 writes them; XML 1.0 forbids even those, and
-    clients that list such keys ask for encoding-type=url.
+    Control characters become character references, as S3 writes them. XML 1.0 forbids even those: we read
+    them all the same, and clients that list such keys ask for encoding-type=url.
     """
     if _SPECIAL.search(text) is None:
         return text
@@ -417,13 +417,51 @@ def parse(cls: type[T], data: bytes) -> T:
     about = _document_of(cls)
     if len(data) > about.limit:
         raise MalformedXML
+    data, hidden = _hide_controls(data)
     root = _tree(data)
     if _local_name(root.tag) != about.root:
         raise MalformedXML
     try:
-        return _read(cls, root)
+        return _read(cls, root, hidden)
     except (ValueError, KeyError, OverflowError) as exc:
         raise MalformedXML from exc
+
+
+_HIDDEN: Final = (*range(0x01, 0x09), 0x0B, 0x0C, *range(0x0E, 0x20), 0xFFFE, 0xFFFF)
+"""Characters that XML 1.0 does not know even as references. XML 1.1 does, and so do S3 and its clients: a
+key may have them, and listings show it so."""
+_HIDDEN_REFERENCE: Final = re.compile(
+    rb"&#(?:x0{0,8}([1-8bBcCeEfF]|1[0-9a-fA-F]|[fF]{3}[eEfF])|0{0,8}([1-8]|1[124-9]|2[0-9]|3[01]|6553[45]));"
+)
+_HIDDEN_REFERENCES_MAX: Final = 100_000
+_STAND_INS: Final = range(0x10F000, 0x10FF80, 0x40)
+"""Private characters to stand for them while the document is parsed: the first run of 64 it does not use.
+The characters of a run share all bytes of their UTF-8 form but the last."""
+_STAND_IN_REFERENCE: Final = re.compile(rb"&#(?:x0{0,8}(10[fF][0-9a-fA-F]{3})|0{0,8}(111[0-9]{4}));")
+
+
+def _hide_controls(data: bytes) -> tuple[bytes, Mapping[int, int]]:
+    """The document with stand-ins in the place of references to such characters, and what each stands for."""
+    if b"&#" not in data or _HIDDEN_REFERENCE.search(data) is None:
+        return data, {}
+    if b"<![CDATA[" in data:  # there it would be no reference
+        return data, {}
+    used = set(map(_value, _STAND_IN_REFERENCE.finditer(data)))
+    for base in _STAND_INS:
+        if chr(base).encode()[:3] not in data and used.isdisjoint(range(base, base + 0x40)):
+            break
+    else:
+        raise MalformedXML
+    stand_ins = {value: chr(base + number).encode() for number, value in enumerate(_HIDDEN)}
+    data, count = _HIDDEN_REFERENCE.subn(lambda match: stand_ins[_value(match)], data, _HIDDEN_REFERENCES_MAX)
+    if count == _HIDDEN_REFERENCES_MAX:
+        raise MalformedXML
+    return data, {base + number: value for number, value in enumerate(_HIDDEN)}
+
+
+def _value(reference: re.Match[bytes]) -> int:
+    """The character that a reference names; of its two groups one is hexadecimal, the other decimal."""
+    return int(reference[1], 16) if reference[1] else int(reference[2])
 
 
 def _tree(data: bytes) -> etree._Element:
@@ -453,29 +491,30 @@ def _tree(data: bytes) -> etree._Element:
     return root
 
 
-def _read(cls: type[T], node: etree._Element) -> T:
+def _read(cls: type[T], node: etree._Element, hidden: Mapping[int, int]) -> T:
+    """`hidden`: what stand-ins in texts stand for (`_hide_controls`)."""
     plan = _plan(cls)
     values: dict[str, Any] = {}
     for planned in plan.attributes:
         if (given := node.get(_clark(planned.name))) is not None and planned.scalar:
-            values[planned.attribute] = planned.scalar.read(given)
+            values[planned.attribute] = planned.scalar.read(given.translate(hidden))
     if plan.content and plan.content.scalar:
         if len(node):
             raise MalformedXML
-        values[plan.content.attribute] = plan.content.scalar.read(node.text or "")
+        values[plan.content.attribute] = plan.content.scalar.read((node.text or "").translate(hidden))
     elif _has_text(node):
         raise MalformedXML
     for child in node:
         name = _local_name(child.tag)
         planned = plan.by_name[name]
         if planned.repeated and not planned.wrap:
-            values.setdefault(planned.attribute, []).append(_read_one(planned, name, child))
+            values.setdefault(planned.attribute, []).append(_read_one(planned, name, child, hidden))
         elif planned.attribute in values:
             raise MalformedXML
         elif planned.wrap:
-            values[planned.attribute] = list(_read_wrapped(planned, child))
+            values[planned.attribute] = list(_read_wrapped(planned, child, hidden))
         else:
-            values[planned.attribute] = _read_one(planned, name, child)
+            values[planned.attribute] = _read_one(planned, name, child, hidden)
     for planned in (*plan.elements, *plan.attributes):
         if planned.attribute not in values and planned.required:
             raise MalformedXML
@@ -484,22 +523,22 @@ def _read(cls: type[T], node: etree._Element) -> T:
     return cls(**values)
 
 
-def _read_wrapped(planned: _Field, wrapper: etree._Element) -> Iterator[Any]:
+def _read_wrapped(planned: _Field, wrapper: etree._Element, hidden: Mapping[int, int]) -> Iterator[Any]:
     if _has_text(wrapper):
         raise MalformedXML
     for child in wrapper:
         name = _local_name(child.tag)
         if name != planned.name and name not in planned.classes:
             raise MalformedXML
-        yield _read_one(planned, name, child)
+        yield _read_one(planned, name, child, hidden)
 
 
-def _read_one(planned: _Field, name: str, node: etree._Element) -> Any:
+def _read_one(planned: _Field, name: str, node: etree._Element, hidden: Mapping[int, int]) -> Any:
     if planned.scalar is None:
-        return _read(planned.classes[name], node)
+        return _read(planned.classes[name], node, hidden)
     if len(node):
         raise MalformedXML
-    return planned.scalar.read(node.text or "")
+    return planned.scalar.read((node.text or "").translate(hidden))
 
 
 def _has_text(node: etree._Element) -> bool:

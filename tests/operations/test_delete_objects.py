@@ -8,6 +8,7 @@ import pytest
 
 from tests.operations.listings import AWKWARD_KEYS, fill
 from tests.operations.refusals import refused
+from tests.operations.requests import send
 
 
 @pytest.fixture
@@ -179,3 +180,13 @@ def test_a_document_that_is_not_what_its_headers_say_deletes_nothing(s3, bucket,
     finally:
         s3.meta.events.unregister("before-call.s3.DeleteObjects", replace)
     assert keys_in(s3, bucket) == ([] if status == 200 else ["a"])
+
+
+def test_keys_with_control_characters_are_named_by_character_references(s3, bucket):
+    keys = ["a\x0cb", "\x01", "kept"]
+    fill(s3, bucket, keys)
+    body = b"<Delete><Object><Key>a&#x0C;b</Key></Object><Object><Key>&#1;</Key></Object></Delete>"
+    md5 = base64.b64encode(hashlib.md5(body).digest()).decode()
+    answer = send(s3, "POST", bucket, query={"delete": ""}, headers={"content-md5": md5}, body=body)
+    assert answer.status == 200 and b"<Key>a&#12;b</Key>" in answer.body
+    assert keys_in(s3, bucket) == ["kept"]

@@ -283,3 +283,43 @@ def _timed(run: object) -> float:
     began = time.process_time()
     run()  # type: ignore[operator]
     return time.process_time() - began
+
+
+# Characters that XML 1.0 does not know
+
+
+@pytest.mark.parametrize("character", [chr(n) for n in range(1, 32)] + ["\x7f", "\x85", "\ufffe", "\uffff"])
+def test_every_character_of_a_key_is_read_as_it_was_written(character: str) -> None:
+    key = f"a{character}b{character}"
+    assert xml.parse(Inner, xml.dumps(Inner(name=key))).name == key
+
+
+@pytest.mark.parametrize("reference", ["&#12;", "&#xC;", "&#x0c;", "&#x0000C;", "&#0012;"])
+def test_references_are_read_in_every_form(reference: str) -> None:
+    assert xml.parse(Inner, f"<Inner><Name>a{reference}b</Name></Inner>".encode()).name == "a\x0cb"
+
+
+def test_private_characters_of_a_document_stay_what_they_are() -> None:
+    some = "".join(chr(base) for base in range(0x10F000, 0x10F200, 0x40))
+    key = f"{some}\x01\U0010f201&#1;"
+    assert xml.parse(Inner, xml.dumps(Inner(name=key))).name == key
+    by_reference = b"<Inner><Name>&#x10F000;&#1;&#1110081;</Name></Inner>"
+    assert xml.parse(Inner, by_reference).name == "\U0010f000\x01\U0010f041"
+
+
+def test_a_document_that_uses_every_stand_in_is_refused_and_never_misread() -> None:
+    key = "".join(chr(base) for base in range(0x10F000, 0x10FFC0, 0x40)) + "\x01"
+    with pytest.raises(MalformedXML):
+        xml.parse(Inner, xml.dumps(Inner(name=key)))
+
+
+@pytest.mark.parametrize(
+    "text", ["&#0;", "&#x0;", "&#xD800;", "&#x110000;", "&#99999999999;", "\x0c", "&#12", "&#-12;", "&#12 ;"]
+)
+def test_what_is_no_reference_to_a_character_is_malformed(text: str) -> None:
+    with pytest.raises(MalformedXML):
+        xml.parse(Inner, f"<Inner><Name>a{text}b&#1;</Name></Inner>".encode())
+
+
+def test_what_looks_like_a_reference_in_a_cdata_section_is_text() -> None:
+    assert xml.parse(Inner, b"<Inner><Name><![CDATA[a&#12;b]]></Name></Inner>").name == "a&#12;b"
