@@ -12,6 +12,7 @@ NOT_OF_ONE_OPERATION: Final = {
     "test_documents_negative",
     "test_expected_owner",
     "test_fresh_bucket",
+    "test_not_offered",
     "test_other_services",
     "test_payload_modes",
     "test_regions",
@@ -24,18 +25,11 @@ NOT_OF_ONE_OPERATION: Final = {
 PENDING: Final = {
     "DeleteBucketEncryption",
     "DeleteBucketReplication",
-    "DeleteObjectAnnotation",
     "GetBucketEncryption",
     "GetBucketReplication",
-    "GetObjectAnnotation",
-    "GetObjectTorrent",
-    "ListObjectAnnotations",
     "PutBucketEncryption",
     "PutBucketReplication",
-    "PutObjectAnnotation",
-    "RenameObject",
     "RestoreObject",
-    "SelectObjectContent",
     "UpdateObjectEncryption",
 }
 """Operations that may be without one still."""

@@ -111,7 +111,6 @@ LATER: Final = "Not built yet."
 DIRECTORY: Final = "Belongs to directory buckets, which this server has none of."
 TABLES: Final = "Belongs to S3 Metadata's tables, which need a table service beside the object store."
 LAMBDA: Final = "Belongs to Object Lambda, which runs code on its way through AWS."
-TORRENT: Final = "BitTorrent seeding was withdrawn by S3 itself."
 
 # fmt: off
 OPERATIONS: Final = (
@@ -141,7 +140,7 @@ OPERATIONS: Final = (
     Operation("RenameObject",       "PUT",    "object",  ("renameObject",),        "s3:PutObject",    renaming.rename, event="s3:ObjectCreated:Copy"),
     Operation("RestoreObject",      "POST",   "object",  ("restore",),             "s3:RestoreObject", restoring.restore, document=RestoreRequest, event="s3:ObjectRestore:Post"),
     Operation("SelectObjectContent", "POST",  "object",  ("select", "select-type=2"), "s3:GetObject", select.select, document=SelectObjectContentRequest),
-    Operation("GetObjectTorrent",   "GET",    "object",  ("torrent",),             "s3:GetObjectTorrent", None, version_action="s3:GetObjectVersionTorrent", reason=TORRENT),
+    Operation("GetObjectTorrent",   "GET",    "object",  ("torrent",),             "s3:GetObjectTorrent", objects.torrent, version_action="s3:GetObjectVersionTorrent"),
     Operation("WriteGetObjectResponse", "POST", "bucket", (),                      "s3-object-lambda:WriteGetObjectResponse", None, header="x-amz-request-route", reason=LAMBDA),
 
     # Multipart uploads.
@@ -265,7 +264,7 @@ SUPERSEDED: Final = {
 """Older names of operations → the row that answers them; on the wire they are the same request."""
 
 NOT_OFFERED: Final = {
-    "ListDirectoryBuckets": f"{DIRECTORY} On the wire it is ListBuckets at another endpoint.",
+    "ListDirectoryBuckets": f"{DIRECTORY} It is ListBuckets signed for the service s3express, and refused as such.",
 }
 """Operations without a row, and why."""
 

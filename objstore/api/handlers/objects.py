@@ -25,7 +25,7 @@ from objstore.s3.encryption import (
     parse_customer_key,
     parse_wanted,
 )
-from objstore.s3.errors import InvalidArgument, InvalidRange, InvalidRequest, NoSuchVersion
+from objstore.s3.errors import InvalidArgument, InvalidRange, InvalidRequest, NoSuchKey, NoSuchVersion
 from objstore.s3.expiry import expiration_header
 from objstore.s3.integrity import parse_integrity
 from objstore.s3.object_headers import (
@@ -116,6 +116,12 @@ async def head(call: Call) -> Reply:
     if reply.status != 304:
         reply.content_length = version.size if wanted is None else wanted.length
     return reply
+
+
+async def torrent(call: Call) -> Reply:
+    """GetObjectTorrent: S3 gave up BitTorrent, so that there is none of any object."""
+    await find(call, bucket_of(call))
+    raise NoSuchKey("There is no torrent of this object.", Key=call.key)
 
 
 async def _answer(call: Call) -> tuple[ObjectVersion, bytes | None, Reply, Range | None]:
