@@ -23,11 +23,11 @@ EC2_BUNDLES: Final = "6aa5a366c34c1cbe25dc49211496e913e0351eb0e8c37aa3477e40942e
 """The canonical id that aws-exec-read lets read: Amazon EC2, for its machine images."""
 
 GRANT_HEADERS: Final[Mapping[str, Permission]] = {
-    "x-amz-grant-full-control": "FULL_CONTROL",
     "x-amz-grant-read": "READ",
-    "x-amz-grant-read-acp": "READ_ACP",
     "x-amz-grant-write": "WRITE",
+    "x-amz-grant-read-acp": "READ_ACP",
     "x-amz-grant-write-acp": "WRITE_ACP",
+    "x-amz-grant-full-control": "FULL_CONTROL",
 }
 
 BUCKET_PERMISSIONS: Final[Mapping[str, Permission]] = {

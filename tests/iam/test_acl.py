@@ -102,7 +102,7 @@ def test_a_grant_to_the_anonymous_id_is_a_grant_to_nobody() -> None:
         ),
         (
             {"x-amz-grant-write-acp": "ID=a", "x-amz-grant-full-control": 'id="b"'},
-            WantedAcl(grants=(WantedGrant("id", "b", "FULL_CONTROL"), WantedGrant("id", "a", "WRITE_ACP"))),
+            WantedAcl(grants=(WantedGrant("id", "a", "WRITE_ACP"), WantedGrant("id", "b", "FULL_CONTROL"))),
         ),
     ],
 )

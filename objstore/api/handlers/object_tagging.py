@@ -9,10 +9,11 @@ from objstore.s3.documents.tagging import tagging_of, tags_of
 
 
 async def get(call: Call) -> Reply:
-    """GetObjectTagging: an empty set for a version without tags."""
+    """GetObjectTagging: by key; an empty set for a version without tags."""
     bucket = bucket_of(call)
     version = await find(call, bucket)
-    return Reply(headers=version_header(bucket, version.version_id), document=tagging_of(version.tags))
+    tags = dict(sorted(version.tags.items()))
+    return Reply(headers=version_header(bucket, version.version_id), document=tagging_of(tags))
 
 
 async def put(call: Call) -> Reply:
