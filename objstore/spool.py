@@ -105,12 +105,22 @@ class Spool:
             with self._lock:
                 waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
             if waiting:
-                self._write([(head, line) for head, lines in waiting for line in lines.lines()])
+                self._write(self._written_out(waiting))
             is_due = clock.monotonic_s() - self._began_s >= self._rotate_s
             if is_last or is_due or self._size >= FILE_BYTES_MAX:
                 self._end_file()
             if is_last:
                 return
+
+    def _written_out(self, waiting: Sequence[tuple[str, Lines]]) -> list[tuple[str, str]]:
+        found = []
+        for head, lines in waiting:
+            try:
+                found += [(head, line) for line in lines.lines()]
+            except Exception:  # one that cannot be written out must not stop the others
+                _log.exception("a line of the %s is lost", self._name)
+                self._dropped(1)
+        return found
 
     def _write(self, lines: Sequence[tuple[str, str]]) -> None:
         for _ in range(len(self._directories) + 1):

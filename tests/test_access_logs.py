@@ -2,7 +2,9 @@
 
 import json
 import re
+import subprocess
 import time
+import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -10,6 +12,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.operations.test_payload_modes import TlsServer
+from tests.operations.test_payload_modes import client as tls_client
 from tests.support.server import Server
 
 EVERY_S = 0.5
@@ -202,8 +206,6 @@ def test_who_asked_and_how_it_was_signed(client, logging):
 
     bucket, target = logged_pair(client, "signed")
     client.put_object(Bucket=bucket, Key="k", Body=b"x")
-    import urllib.request
-
     url = client.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "k"})
     with urllib.request.urlopen(url, timeout=10) as answer:
         answer.read()
@@ -237,8 +239,6 @@ def test_whether_an_acl_was_needed(client, logging):
 
 def test_headers_cannot_forge_lines(client, logging):
     bucket, target = logged_pair(client, "forged")
-    import urllib.request
-
     url = client.generate_presigned_url("head_bucket", Params={"Bucket": bucket})
     agent = 'evil" 200 - "agent \\'
     asked = urllib.request.Request(url, method="HEAD", headers={"User-Agent": agent, "Referer": 'a"b'})
@@ -364,8 +364,6 @@ def test_a_browser_s_form_and_a_website_are_told(client):
         for name, value in form["fields"].items()
     )
     parts += f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\nhello\r\n'
-    import urllib.request
-
     asked = urllib.request.Request(
         form["url"],
         (parts + f"--{boundary}--\r\n").encode(),
@@ -396,5 +394,27 @@ def test_lines_outlive_an_orderly_stop_and_a_kill(tmp_path):
             path for drive in server.drives for path in (drive / "system" / "access-logs").glob("*.lines")
         ]
         assert len(spools) <= 3  # of the workers and jobs that run now
+    finally:
+        server.stop()
+
+
+def test_the_connection_s_cipher_is_told(tmp_path):
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    made = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1"
+    subprocess.run(
+        ["openssl", *made.split(), "-keyout", str(key), "-out", str(certificate)],
+        check=True,
+        capture_output=True,
+    )
+    options = ["--bucket-logs-every-s", "0.5", "--tls-certificate", str(certificate), "--tls-key", str(key)]
+    server = TlsServer(tmp_path, workers=1, options=options)
+    server.certificate = certificate
+    server.start()
+    try:
+        s3 = tls_client(server.endpoint, str(certificate))
+        bucket, target = logged_pair(s3, "ciphered")
+        s3.head_bucket(Bucket=bucket)
+        (line,) = awaited(s3, target, 1, operation="REST.HEAD.BUCKET")
+        assert line["tls"] in ("TLSv1.2", "TLSv1.3") and re.fullmatch(r"[A-Z0-9_-]{10,}", line["cipher"])
     finally:
         server.stop()

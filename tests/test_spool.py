@@ -114,3 +114,15 @@ def test_empty_files_of_dead_writers_go(tmp_path):
     (directory / "unrelated").touch()
     assert found(tmp_path) == []
     assert len(list(directory.iterdir())) == 2
+
+
+def test_a_line_that_cannot_be_written_out_takes_no_other_with_it(tmp_path, dropped):
+    class Broken(Said):
+        def lines(self):
+            raise ZeroDivisionError
+
+    lines = made([tmp_path], dropped)
+    lines.put("a", Broken())
+    lines.put("a", Said("1"))
+    lines.close()
+    assert found(tmp_path) == [("a", "1")] and dropped == [1]

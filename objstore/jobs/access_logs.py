@@ -185,7 +185,7 @@ def _source(head: LogHead) -> Bucket:
     return Bucket(head.bucket_id, head.bucket, head.owner_id, head.region, 0, Versioning.NEVER)
 
 
-class ExpiryLog:
+class RulesLog:
     """Writes what lifecycle rules do into the logs of the buckets they do it in."""
 
     def __init__(self, watches: Watches, spool: Spool) -> None:

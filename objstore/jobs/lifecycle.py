@@ -23,7 +23,7 @@ from typing import Any, Final, cast
 from objstore import clock, metrics
 from objstore.events.records import RULES, Origin, notices
 from objstore.jobs import walk
-from objstore.jobs.access_logs import ExpiryLog
+from objstore.jobs.access_logs import RulesLog
 from objstore.jobs.job import JobSettings, Pace, all_of
 from objstore.meta import commands, queries
 from objstore.meta.client import Metadata
@@ -291,7 +291,7 @@ class Lifecycle:
     STATE: Final = "lifecycle"
 
     def __init__(
-        self, metadata: Metadata, settings: JobSettings, pace: Pace, log: ExpiryLog | None = None
+        self, metadata: Metadata, settings: JobSettings, pace: Pace, log: RulesLog | None = None
     ) -> None:
         self._metadata = metadata
         self._log = log

@@ -13,7 +13,7 @@ from typing import Final, cast
 
 from objstore import clock, metrics
 from objstore.iam.permissions import Permissions
-from objstore.jobs.access_logs import AccessLogs, ExpiryLog, open_spool
+from objstore.jobs.access_logs import AccessLogs, RulesLog, open_spool
 from objstore.jobs.compaction import Compaction
 from objstore.jobs.delivery import Delivery
 from objstore.jobs.garbage import Garbage
@@ -61,7 +61,8 @@ async def run_jobs(
     turns = Turns()
     mender = Mender(metadata, store, turns)
     heal = Heal(metadata, store, mender, settings, pace)
-    lifecycle = Lifecycle(metadata, settings, pace, ExpiryLog(services.watches, spool))
+    rules_log = RulesLog(services.watches, spool)
+    lifecycle = Lifecycle(metadata, settings, pace, rules_log)
     delivery = Delivery(metadata, settings)
     replication = ReplicationQueue(metadata, services, settings)
     jobs: list[Job] = [
@@ -83,7 +84,7 @@ async def run_jobs(
     local = store
     if isinstance(store, TierStore):
         local = store.local
-        jobs.append(Transitions(metadata, store, lifecycle, settings, pace))
+        jobs.append(Transitions(metadata, store, lifecycle, settings, pace, rules_log))
     if hasattr(local, "move_from_pack"):  # a store without packs has nothing to compact
         jobs.append(Compaction(metadata, cast(Compactable, local), shared, settings, pace))
     try:

@@ -20,6 +20,7 @@ from dataclasses import replace
 from typing import Final, Self
 
 from objstore import clock, metrics
+from objstore.jobs.access_logs import RulesLog
 from objstore.jobs.job import JobSettings, Pace, all_of
 from objstore.jobs.lifecycle import (
     LOOK_EVERY_S,
@@ -46,6 +47,7 @@ from objstore.meta.interface import Conflict
 from objstore.model import BlobRef, ObjectVersion, Part
 from objstore.remote.tier_store import Tier, TierStore, TierUnavailable
 from objstore.s3 import tokens
+from objstore.s3.access_log import TRANSITIONS
 from objstore.s3.documents.lifecycle import DAY_MS
 from objstore.s3.expiry import Calendar, prefixes
 from objstore.storage.interface import StorageError
@@ -83,8 +85,10 @@ class Transitions:
         lifecycle: Lifecycle,
         settings: JobSettings,
         pace: Pace,
+        log: RulesLog | None = None,
     ) -> None:
         self._metadata = metadata
+        self._log = log
         self._store = store
         self._lifecycle = lifecycle
         self._pace = pace
@@ -171,6 +175,9 @@ class Transitions:
                 due.id,
                 target,
             )
+            if self._log is not None:
+                name = TRANSITIONS[due.verdict.storage_class]
+                self._log.tell(due.bucket, due.key, name, due.id, due.version)
 
     async def _move(self, due: Due) -> str:
         """What came of it: "done", or "changed" when it is no longer what was judged."""

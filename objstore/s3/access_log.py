@@ -17,7 +17,15 @@ from objstore.s3.documents.logging import LoggingEnabled
 EXPIRED: Final = "S3.EXPIRE.OBJECT"
 MARKED: Final = "S3.CREATE.DELETEMARKER"
 UPLOAD_EXPIRED: Final = "S3.DELETE.UPLOAD"
-"""What lifecycle rules do."""
+TRANSITIONS: Final[Mapping[str, str]] = {
+    "STANDARD_IA": "S3.TRANSITION_SIA.OBJECT",
+    "ONEZONE_IA": "S3.TRANSITION_ZIA.OBJECT",
+    "INTELLIGENT_TIERING": "S3.TRANSITION_INT.OBJECT",
+    "GLACIER_IR": "S3.TRANSITION_GIR.OBJECT",
+    "GLACIER": "S3.TRANSITION.OBJECT",
+    "DEEP_ARCHIVE": "S3.TRANSITION_GDA.OBJECT",
+}
+"""What lifecycle rules do; transitions by the storage class they lead to."""
 BATCH_DELETE: Final = "BATCH.DELETE.OBJECT"
 COPY_SOURCE: Final = "REST.COPY.OBJECT_GET"
 PART_COPY_SOURCE: Final = "REST.COPY.PART_GET"
