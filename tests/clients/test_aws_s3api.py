@@ -61,7 +61,7 @@ WITH_ID: dict[str, dict[str, Any]] = {
 
 @pytest.fixture
 def s3api(server: Server, tmp_path: Path) -> Any:
-    """Runs one command; its answer as JSON, None for no answer, ABSENT for a 404 of what is not configured."""
+    """Runs one command upon a bucket; its answer as JSON, None for none, the message where it fails."""
     aws: Client = aws_cli(server, tmp_path / "home")
 
     def run(command: str, bucket: str, *arguments: str | Path, fails: bool = False) -> Any:
