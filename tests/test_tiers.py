@@ -399,6 +399,8 @@ def test_transitions_and_restores_are_told(pair, tmp_path):
 def test_a_server_by_others_as_tier(tmp_path):
     with running_moto() as moto:
         moto.client().create_bucket(Bucket="tier")
+        enabled = {"Status": "Enabled"}  # so that deletes must name versions, or nothing is ever deleted
+        moto.client().put_bucket_versioning(Bucket="tier", VersioningConfiguration=enabled)
         server = serving(tmp_path, moto.url)
         remote = json.loads(server.environment["OBJSTORE_REMOTES"])[0]
         remote |= {"access_key": MOTO_ACCESS_KEY, "secret_key": MOTO_SECRET_KEY}
@@ -421,7 +423,8 @@ def test_a_server_by_others_as_tier(tmp_path):
             assert s3.get_object(Bucket="foreign", Key="deep")["Body"].read() == body
             for key in ("warm", "deep"):
                 s3.delete_object(Bucket="foreign", Key=key)
-            wait_until(lambda: "Contents" not in moto.client().list_objects_v2(Bucket="tier"))
+            wait_until(lambda: "Versions" not in moto.client().list_object_versions(Bucket="tier"))
+            assert "DeleteMarkers" not in moto.client().list_object_versions(Bucket="tier")
             assert server.stop() == 0
         finally:
             if server.process is not None:

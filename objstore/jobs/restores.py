@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from objstore import clock, metrics
-from objstore.jobs.job import JobSettings, all_of
+from objstore.jobs.job import JobSettings
 from objstore.jobs.telling import announced
 from objstore.meta import queries, tiering
 from objstore.meta.client import Metadata
@@ -32,7 +32,13 @@ log = logging.getLogger(__name__)
 COMPLETED: Final = "s3:ObjectRestore:Completed"
 DELETED: Final = "s3:ObjectRestore:Delete"
 LOOK_EVERY_S: Final = 1.0
-RESTORES_AT_ONCE: Final = 4
+RESTORES_AT_ONCE: Final = 16
+"""Versions fetched together."""
+LARGE_BYTES: Final = 8 << 20
+LARGE_AT_ONCE: Final = 4
+"""So many of them may be larger than that, so that small ones need not wait for them."""
+FETCHING_MAX: Final = 1000
+"""So many wait for their turn or have it; further ones wait in the metadata."""
 PAGE_ROWS: Final = 100
 PARTS_PAGE: Final = 500
 SWEEP_EVERY_S: Final = 60.0
@@ -65,47 +71,71 @@ class Restores:
         self._store = store
         self._calendar = Calendar.of(settings.lifecycle_day_s)
         self._gate = asyncio.Semaphore(RESTORES_AT_ONCE)
+        self._large_gate = asyncio.Semaphore(LARGE_AT_ONCE)
+        self._fetching: dict[Slot, asyncio.Task[None]] = {}
         self._troubles: dict[Slot, _Trouble] = {}
         self._swept_s = clock.monotonic_s()
 
     async def run(self) -> float:
-        """Fetch what is wanted, and let go of what has had its time."""
-        await self._end()
-        wanted: set[Slot] = set()
-        after: Slot | None = None
-        while page := await self._metadata.read(tiering.restores_under_way, after, PAGE_ROWS):
-            await all_of(map(self._fetch, page))
-            wanted.update(map(_slot, page))
-            after = _slot(page[-1])
-        self._troubles = {slot: one for slot, one in self._troubles.items() if slot in wanted}
-        return LOOK_EVERY_S
+        """Fetch what is wanted, and let go of what has had its time; ends when nothing is being fetched."""
+        try:
+            while True:
+                await self._end()
+                await self._begin()
+                if not self._fetching:
+                    return LOOK_EVERY_S
+                tasks = self._fetching.values()
+                await asyncio.wait(tasks, timeout=LOOK_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
+                self._reap()
+        finally:
+            for task in self._fetching.values():
+                task.cancel()
+            await asyncio.gather(*self._fetching.values(), return_exceptions=True)
+            self._fetching.clear()
 
     # Fetching
 
+    async def _begin(self) -> None:
+        """Begin to fetch what is wanted, is not being fetched, and did not fail a moment ago."""
+        wanted: set[Slot] = set()
+        after: Slot | None = None
+        while page := await self._metadata.read(tiering.restores_under_way, after, PAGE_ROWS):
+            for restore in page:
+                slot = _slot(restore)
+                trouble = self._troubles.get(slot)
+                is_resting = trouble is not None and clock.monotonic_s() < trouble.again_s
+                if slot not in self._fetching and not is_resting and len(self._fetching) < FETCHING_MAX:
+                    self._fetching[slot] = asyncio.create_task(self._fetch(restore))
+                wanted.add(slot)
+            after = _slot(page[-1])
+        self._troubles = {slot: one for slot, one in self._troubles.items() if slot in wanted}
+
+    def _reap(self) -> None:
+        """Forget the tasks that have ended. Raises what one of them raised."""
+        ended = [slot for slot, task in self._fetching.items() if task.done()]
+        for task in [self._fetching.pop(slot) for slot in ended]:
+            task.result()
+
     async def _fetch(self, restore: Restore) -> None:
-        trouble = self._troubles.get(_slot(restore))
-        if trouble is not None and clock.monotonic_s() < trouble.again_s:
-            return
-        async with self._gate:
-            try:
-                outcome = await self._restore(restore)
-            except (StorageError, OSError, Conflict) as exc:
-                outcome = "failed"
-                trouble = trouble or self._troubles.setdefault(_slot(restore), _Trouble())
-                trouble.failures += 1
-                pause_s = min(BACK_OFF_S_MAX, BACK_OFF_S * 2.0 ** min(trouble.failures - 1, 16))
-                trouble.again_s = clock.monotonic_s() + pause_s
-                log.warning(
-                    "version %s of %s not restored: %s: %s; again in %.0f s",
-                    restore.version_id,
-                    restore.key,
-                    type(exc).__name__,
-                    exc,
-                    pause_s,
-                )
-        metrics.RESTORES.labels(outcome).inc()
-        if outcome != "failed":
+        try:
+            outcome = await self._restore(restore)
+        except (StorageError, OSError, Conflict) as exc:
+            outcome = "failed"
+            trouble = self._troubles.setdefault(_slot(restore), _Trouble())
+            trouble.failures += 1
+            pause_s = min(BACK_OFF_S_MAX, BACK_OFF_S * 2.0 ** min(trouble.failures - 1, 16))
+            trouble.again_s = clock.monotonic_s() + pause_s
+            log.warning(
+                "version %s of %s not restored: %s: %s; again in %.0f s",
+                restore.version_id,
+                restore.key,
+                type(exc).__name__,
+                exc,
+                pause_s,
+            )
+        else:
             self._troubles.pop(_slot(restore), None)
+        metrics.RESTORES.labels(outcome).inc()
 
     async def _restore(self, restore: Restore) -> str:
         """What came of it: "done", or "gone" where nobody wants it any more."""
@@ -113,13 +143,14 @@ class Restores:
         if version is None or version.sequence != restore.sequence:
             await self._metadata.write(EndRestore(*_slot(restore), clock.now_ms()))
             return "gone"
-        blob = None
-        if restore.upload_id is not None:
-            assert version.upload_id is not None
-            await self._fetch_parts(version.upload_id, restore.upload_id)
-        elif version.blob is not None and version.attributes.is_archived:
-            blob = await self._copied(version.blob)
-        return await self._finish(restore, version, blob)
+        async with self._large_gate if version.size > LARGE_BYTES else self._gate:
+            blob = None
+            if restore.upload_id is not None:
+                assert version.upload_id is not None
+                await self._fetch_parts(version.upload_id, restore.upload_id)
+            elif version.blob is not None and version.attributes.is_archived:
+                blob = await self._copied(version.blob)
+            return await self._finish(restore, version, blob)
 
     async def _finish(self, restore: Restore, version: ObjectVersion, blob: BlobRef | None) -> str:
         bucket = await self._metadata.read(queries.bucket, restore.bucket_id)

@@ -1,5 +1,6 @@
 """Restores: a copy comes back and goes again, and the bytes at the tier are never touched by it."""
 
+import asyncio
 from collections.abc import Iterator
 from random import Random
 from typing import Any
@@ -7,8 +8,9 @@ from typing import Any
 import pytest
 
 from objstore import clock
+from objstore.jobs import restores
 from objstore.meta import tiering
-from objstore.meta.commands import DeleteVersion, PutVersion
+from objstore.meta.commands import DeleteVersion, FinishRestore, PutVersion
 from objstore.meta.interface import Command, NotArchived, OutcomeUnknown, RestoreUnderWay, Unavailable
 from objstore.model import Attributes
 from objstore.s3.documents.lifecycle import Filter
@@ -126,6 +128,37 @@ def test_a_tier_that_is_down_delays_a_restore(scene: TierScene) -> None:
     scene.days(1)
     scene.fetch()
     assert scene.restored_bytes() == BODY
+
+
+def test_a_large_one_that_takes_its_time_holds_up_no_other(
+    scene: TierScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restores, "LOOK_EVERY_S", 0.01)
+    archive(scene)
+    archive(scene, "b")
+    scene.ask_back("a")
+    real = scene.remote.get
+    other_is_done = asyncio.Event()
+
+    async def slow(*args: Any, **given: Any) -> Any:
+        """The first one that is fetched ends after one that is asked for later."""
+        if not scene.remote.asked:
+            scene.remote.asked.append("slow")
+            scene.ask_back("b")
+            await other_is_done.wait()
+        async for piece in real(*args, **given):
+            yield piece
+
+    def look(command: Command[Any]) -> None:
+        if isinstance(command, FinishRestore) and command.key == "b":
+            other_is_done.set()
+
+    scene.remote.asked.clear()
+    monkeypatch.setattr(scene.remote, "get", slow)
+    scene.metadata.fail = look
+    scene.fetch()
+    monkeypatch.undo()
+    assert scene.restored_bytes("a") == scene.restored_bytes("b") == BODY
 
 
 @pytest.mark.parametrize("is_fetched", [False, True])

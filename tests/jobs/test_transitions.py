@@ -217,6 +217,21 @@ def test_while_the_tier_is_down_versions_wait(scene: TierScene) -> None:
     scene.assert_nothing_left_over()
 
 
+def test_what_was_deleted_while_the_tier_is_down_goes_when_it_is_back(scene: TierScene) -> None:
+    scene.rule("GLACIER")
+    scene.put("a", BODY)
+    scene.days(2)
+    scene.move()
+    scene.metadata.apply(DeleteVersion(scene.bucket_id, "a", OWNER))
+    scene.remote.is_down = True
+    scene.clean()
+    assert not scene.lying()[0] and len(scene.lying()[1]) == 1
+    scene.remote.is_down = False
+    scene.clean()
+    assert not scene.lying()[1]
+    scene.assert_nothing_left_over()
+
+
 def test_bytes_that_arrive_otherwise_are_not_taken(scene: TierScene) -> None:
     scene.rule("GLACIER")
     scene.put("a", BODY)
