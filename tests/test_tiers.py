@@ -352,7 +352,7 @@ def test_killed_in_the_middle_of_moves_nothing_is_lost(pair, tmp_path, seeded):
 def test_transitions_and_restores_are_told(pair, tmp_path):
     receiver = Receiver()
     server = serving(tmp_path, pair.vault.endpoint, day_s=0.5)
-    server.options += ["--webhooks", f"hook={receiver.url}"]
+    server.environment["OBJSTORE_TARGETS"] = f"hook={receiver.url}"
     server.start()
     try:
         s3 = server.client()
