@@ -2,7 +2,7 @@
 
 A blob's plain bytes are cut into chunks of 64 KiB, the last one of 1 byte to 64 KiB. Each becomes its
 ciphertext, of the same length, and 16 bytes of tag; the sealed chunks follow one another and nothing else
-is stored. The blob's key comes from the object's data key and a salt (HKDF-SHA256, RFC 5869); the nonce of
+is stored. The blob's key comes from the object's data key and a salt (HKDF-Expand, RFC 5869); the nonce of
 a chunk is its number, 11 bytes big-endian, and one byte that is 1 for the last chunk and 0 for all others
 (the STREAM construction: Hoang, Reyhanitabar, Rogaway, Vizár, CRYPTO 2015).
 
@@ -13,8 +13,7 @@ number of the part goes into its key as well.
 """
 
 import hmac
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -33,9 +32,12 @@ class ChunkDamaged(Exception):
 
 
 def derived_key(secret: bytes, salt: bytes, purpose: bytes) -> bytes:
-    """32 bytes that `secret` alone determines, for one purpose. Source: RFC 5869 with SHA-256, one block."""
-    extracted = hmac.digest(salt, secret, "sha256")
-    return hmac.digest(extracted, purpose + b"\x01", "sha256")
+    """32 bytes that `secret` alone determines, for one purpose and salt.
+
+    HKDF-Expand with SHA-256, one block; `secret` is a uniformly random key already, so that there is
+    nothing to extract (RFC 5869, 2.3 and 3.3).
+    """
+    return hmac.digest(secret, purpose + salt + b"\x01", "sha256")
 
 
 def chunk_count(size: int) -> int:
@@ -48,8 +50,7 @@ def sealed_size(size: int) -> int:
     return size + TAG_BYTES * chunk_count(size)
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(NamedTuple):
     """The sealed chunks that hold a range of the plain bytes, and where in them it lies."""
 
     first_chunk: int
@@ -108,6 +109,12 @@ class BlobCipher:
         size = len(sealed) - count * TAG_BYTES
         if size < 1 or sealed_size(size) != len(sealed) or not (has_last or size % CHUNK_BYTES == 0):
             raise ChunkDamaged(f"{len(sealed)} bytes are no sealed chunks")
+        if count == 1:  # most objects are this small
+            try:
+                nonce = _nonce(first_chunk, is_last=has_last)
+                return memoryview(self._aead.decrypt(nonce, sealed, None))
+            except InvalidTag:
+                raise ChunkDamaged(f"chunk {first_chunk} is not what was sealed") from None
         into = memoryview(bytearray(size))
         for index in range(count):
             chunk = sealed[index * SEALED_BYTES : (index + 1) * SEALED_BYTES]
