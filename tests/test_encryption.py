@@ -386,3 +386,42 @@ def test_policies_can_ask_for_encryption(s3, bucket, condition, refused_by, allo
     call = {"Bucket": bucket, "Key": "k", "Body": b"x"}
     assert refused(s3.put_object, **call, **refused_by) == (403, "AccessDenied")
     s3.put_object(**call, **allowed_by)
+
+
+# Settings
+
+
+def test_a_server_may_encrypt_by_default_as_aws_does(tmp_path):
+    settings = {"OBJSTORE_DEFAULT_ENCRYPTION": "AES256", "OBJSTORE_SSE_C_BLOCKED": "true"}
+    settings["OBJSTORE_SSE_C_OVER_HTTP"] = "true"
+    server = Server(tmp_path, workers=1, environment=settings).start()
+    try:
+        with closing(server.client()) as s3:
+            s3.create_bucket(Bucket="bucket")
+            fresh = {
+                "ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"},
+                "BucketKeyEnabled": False,
+                "BlockedEncryptionTypes": {"EncryptionType": ["SSE-C"]},
+            }
+
+            def rules():
+                found = s3.get_bucket_encryption(Bucket="bucket")
+                return found["ServerSideEncryptionConfiguration"]["Rules"]
+
+            assert rules() == [fresh]
+            put = {"Bucket": "bucket", "Key": "k", "Body": b"data"}
+            assert s3.put_object(**put)["ServerSideEncryption"] == "AES256"
+            assert s3.get_object(Bucket="bucket", Key="k")["Body"].read() == b"data"
+            assert refused(s3.put_object, **put, **customer(KEY_A)) == (403, "AccessDenied")
+            s3.put_bucket_encryption(
+                Bucket="bucket",
+                ServerSideEncryptionConfiguration={
+                    "Rules": [{"BlockedEncryptionTypes": {"EncryptionType": ["NONE"]}}]
+                },
+            )
+            assert rules() == [{**fresh, "BlockedEncryptionTypes": {"EncryptionType": ["NONE"]}}]
+            s3.put_object(**put, **customer(KEY_A))
+            s3.delete_bucket_encryption(Bucket="bucket")
+            assert rules() == [fresh]
+    finally:
+        server.stop()

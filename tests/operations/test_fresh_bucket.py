@@ -5,6 +5,7 @@ import pytest
 from tests.operations.refusals import refused
 
 ABSENT = {
+    "get_bucket_encryption": "ServerSideEncryptionConfigurationNotFoundError",
     "get_bucket_cors": "NoSuchCORSConfiguration",
     "get_bucket_lifecycle": "NoSuchLifecycleConfiguration",
     "get_bucket_lifecycle_configuration": "NoSuchLifecycleConfiguration",
@@ -56,34 +57,20 @@ DELETED = {
     "delete_public_access_block": ("get_public_access_block", "NoSuchPublicAccessBlockConfiguration"),
 }
 
-NOT_BUILT_YET = {"get_bucket_encryption"}
-
 
 def answered(answer):
     return {name: value for name, value in answer.items() if name != "ResponseMetadata"}
 
 
-def is_offered(call, **arguments):
-    try:
-        call(**arguments)
-    except Exception as exc:
-        return getattr(exc, "response", {}).get("ResponseMetadata", {}).get("HTTPStatusCode") != 501
-    return True
-
-
 @pytest.mark.parametrize(("name", "code"), ABSENT.items())
 def test_absent_configurations(s3, bucket, name, code):
     call = getattr(s3, name)
-    if name in NOT_BUILT_YET and not is_offered(call, Bucket=bucket):
-        pytest.skip("not built yet")
     assert refused(call, Bucket=bucket) == (404, code)
 
 
 @pytest.mark.parametrize(("name", "expected"), (EMPTY | SINCE_2023).items())
 def test_configurations_that_are_never_absent(s3, bucket, name, expected):
     call = getattr(s3, name)
-    if name in NOT_BUILT_YET and not is_offered(call, Bucket=bucket):
-        pytest.skip("not built yet")
     assert answered(call(Bucket=bucket)) == expected
 
 
@@ -106,6 +93,6 @@ def test_the_acl_is_the_owners(s3, bucket):
 
 
 def test_every_get_of_a_bucket_stands_here(s3):
-    told = {*ABSENT, *EMPTY, *SINCE_2023, *WITH_ID, *NOT_BUILT_YET, "get_bucket_acl"}
+    told = {*ABSENT, *EMPTY, *SINCE_2023, *WITH_ID, "get_bucket_acl"}
     gets = {name for name in dir(s3) if name.startswith("get_bucket_")}
     assert gets <= told

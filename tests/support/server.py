@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -42,7 +43,9 @@ class Server:
         workers: int = 2,
         options: Sequence[str] = (),
         environment: dict[str, str] | None = None,
+        tls: tuple[Path, Path] | None = None,
     ) -> None:
+        """`tls`: certificate and key; with them the server speaks HTTPS."""
         self.directory = directory
         self.drives = [directory / f"d{number}" for number in range(1, drive_count + 1)]
         for drive in self.drives:
@@ -51,12 +54,17 @@ class Server:
         self.workers = workers
         self.options = list(options)
         self.environment = environment or {}
+        self.certificate = None if tls is None else tls[0]
+        if tls is not None:
+            files = {"OBJSTORE_TLS_CERTIFICATE": str(tls[0]), "OBJSTORE_TLS_KEY": str(tls[1])}
+            self.environment = {**self.environment, **files}
         self.log_path = directory / "server.log"
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
     def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        scheme = "http" if self.certificate is None else "https"
+        return f"{scheme}://127.0.0.1:{self.port}"
 
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "objstore", *arguments]
@@ -119,8 +127,11 @@ class Server:
         raise AssertionError(f"server not ready after {timeout_s} s:\n{self.log_tail()}")
 
     def is_ready(self) -> bool:
+        context = None if self.certificate is None else ssl.create_default_context(cafile=self.certificate)
         try:
-            with urllib.request.urlopen(f"{self.endpoint}/health/ready", timeout=2) as answer:
+            with urllib.request.urlopen(
+                f"{self.endpoint}/health/ready", timeout=2, context=context
+            ) as answer:
                 return bool(answer.status == 200)
         except (urllib.error.URLError, OSError):
             return False
@@ -176,6 +187,7 @@ class Server:
             region_name=REGION,
             aws_access_key_id=access_key,
             aws_secret_access_key=secret_key,
+            verify=None if self.certificate is None else str(self.certificate),
             config=Config(retries={"max_attempts": 1}, **config),
         )
 
