@@ -1,5 +1,6 @@
 """AbortMultipartUpload."""
 
+import datetime
 from typing import Any
 
 import pytest
@@ -49,3 +50,15 @@ def test_an_abort_leaves_the_object_and_other_uploads(s3: Any, bucket: str) -> N
 def test_another_user_may_not_abort(s3: Any, other: Any, bucket: str) -> None:
     with refused("AccessDenied", 403):
         other.abort_multipart_upload(Bucket=bucket, Key="k", UploadId=begin(s3, bucket))
+
+
+def test_only_if_begun_at_that_time(s3: Any, bucket: str) -> None:
+    upload_id = begin(s3, bucket)
+    (upload,) = s3.list_multipart_uploads(Bucket=bucket)["Uploads"]
+    asked = {"Bucket": bucket, "Key": "k", "UploadId": upload_id}
+    with refused("PreconditionFailed", 412):
+        s3.abort_multipart_upload(
+            **asked, IfMatchInitiatedTime=upload["Initiated"] - datetime.timedelta(seconds=2)
+        )
+    s3.abort_multipart_upload(**asked, IfMatchInitiatedTime=upload["Initiated"])
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket=bucket)

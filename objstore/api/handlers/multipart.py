@@ -22,13 +22,13 @@ from objstore.api.handlers.replication import replica_of
 from objstore.model import Checksum, ChecksumType, ObjectVersion, Upload
 from objstore.s3 import checksums
 from objstore.s3.checksums import algorithm_named, check_type, type_named
-from objstore.s3.conditions import parse_write_conditions
+from objstore.s3.conditions import parse_http_date, parse_write_conditions
 from objstore.s3.documents import multipart as documents
 from objstore.s3.documents.checksums import checksum_elements
 from objstore.s3.documents.listing import CommonPrefixes, url_encoded
 from objstore.s3.documents.owner import Initiator
 from objstore.s3.encryption import encryption_headers
-from objstore.s3.errors import InvalidArgument, InvalidRequest
+from objstore.s3.errors import InvalidArgument, InvalidRequest, PreconditionFailed
 from objstore.s3.expiry import abort_headers, expiration_header
 from objstore.s3.integrity import checksum_in, parse_integrity
 from objstore.s3.object_headers import parse_attributes
@@ -36,6 +36,7 @@ from objstore.service.multipart import ClaimedPart, Completion, initiator_of
 from objstore.service.objects import NewObject
 
 PAGE_MAX: Final = 1000
+INITIATED_HEADER: Final = "x-amz-if-match-initiated-time"
 _DIGITS_MAX: Final = 10
 
 
@@ -128,6 +129,11 @@ async def complete(call: Call) -> Reply:
 
 async def abort(call: Call) -> Reply:
     """AbortMultipartUpload."""
+    initiated = call.headers.get(INITIATED_HEADER)
+    if initiated is not None:
+        upload = call.services.uploads.find(bucket_of(call), call.key, call.query["uploadId"])
+        if parse_http_date(initiated) != upload.initiated_ms // 1000:
+            raise PreconditionFailed(Condition=INITIATED_HEADER)
     await call.services.uploads.abort(bucket_of(call), call.key, call.query["uploadId"])
     return Reply(204)
 
