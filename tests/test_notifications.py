@@ -179,6 +179,25 @@ def test_acls_retention_and_forms(client, mine, receiver):
     assert len({record["s3"]["object"]["versionId"] for record in records}) == 1
 
 
+def test_renames_and_annotations(client, mine, receiver):
+    subscribe(client, mine, "s3:ObjectCreated:*", "s3:ObjectRemoved:*", "s3:ObjectAnnotation:*")
+    client.put_object(Bucket=mine, Key="old", Body=b"x")
+    named = {"Bucket": mine, "Key": "old", "AnnotationName": "note"}
+    client.put_object_annotation(**named, AnnotationPayload=b"text")
+    client.delete_object_annotation(**named)
+    client.delete_object_annotation(**named)
+    client.rename_object(Bucket=mine, Key="new", RenameSource="old")
+    records = receiver.wait_for(5, mine)
+    told = sorted((record["eventName"], record["s3"]["object"]["key"]) for record in records)
+    assert told == [
+        ("ObjectAnnotation:Delete", "old"),
+        ("ObjectAnnotation:Put", "old"),
+        ("ObjectCreated:Copy", "new"),
+        ("ObjectCreated:Put", "old"),
+        ("ObjectRemoved:Delete", "old"),
+    ]
+
+
 def test_nobody_is_told_of_what_was_refused_or_after_the_configuration_is_gone(client, mine, receiver):
     subscribe(client, mine, "s3:ObjectCreated:*")
     client.put_object(Bucket=mine, Key="a", Body=b"x")

@@ -1,4 +1,4 @@
-"""The process that runs one query: `python -m objstore.select.child`, never more than one query long.
+"""The process that runs one query, and lives no longer.
 
 Standard input: frames of four bytes length and that much content; the job first, then what is to be read,
 an empty frame at its end. An input that ends otherwise was cut off and gives no result. Standard output:
@@ -103,7 +103,3 @@ def _send(kind: bytes, content: bytes) -> None:
         view = memoryview(HEAD.pack(kind, len(piece)) + piece)
         while view:
             view = view[os.write(1, view) :]
-
-
-if __name__ == "__main__":
-    main()

@@ -15,8 +15,10 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Final
 
+import objstore
 from objstore import blocking
 from objstore.s3 import errors
 from objstore.s3.errors import S3Error
@@ -26,6 +28,9 @@ from objstore.select.job import Job
 CODE_LENGTH_MAX: Final = 4096
 PIECE_BYTES: Final = 1024 * 1024
 END_S: Final = 5.0
+_ROOT: Final = str(Path(objstore.__file__).parent.parent)
+_BEGIN: Final = f"import sys; sys.path.append(sys.argv[1]); from {child.__name__} import main; main()"
+"""An isolated interpreter looks neither at its environment nor at where it was started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +110,7 @@ def _spawn(
     feed: socket.socket, answers: socket.socket, descriptors: tuple[int, ...]
 ) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(  # noqa: S603  (our own program, nothing of the caller's in it)
-        [sys.executable, "-I", "-m", child.__name__],
+        [sys.executable, "-I", "-c", _BEGIN, _ROOT],
         stdin=feed.fileno(),
         stdout=answers.fileno(),
         stderr=subprocess.DEVNULL,
