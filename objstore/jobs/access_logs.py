@@ -22,7 +22,7 @@ from objstore.jobs import putting
 from objstore.jobs.job import JobSettings
 from objstore.model import Bucket, ObjectVersion, Versioning
 from objstore.s3 import access_log, names
-from objstore.s3.access_log import Record
+from objstore.s3.access_log import NO_REQUEST, Record
 from objstore.s3.errors import MalformedXML
 from objstore.service import Services
 from objstore.service.failures import translate
@@ -207,6 +207,7 @@ class RulesLog:
             request_id=os.urandom(8).hex().upper(),
             requester=access_log.LIFECYCLE_REQUESTER,
             key=key,
+            request_line=NO_REQUEST,
             object_bytes=None if version is None else version.size,
             version_id=version_id,
         )

@@ -30,6 +30,8 @@ BATCH_DELETE: Final = "BATCH.DELETE.OBJECT"
 COPY_SOURCE: Final = "REST.COPY.OBJECT_GET"
 PART_COPY_SOURCE: Final = "REST.COPY.PART_GET"
 LIFECYCLE_REQUESTER: Final = "AmazonS3"
+NO_REQUEST: Final = "-"
+"""In quotes, unlike the absent one of a key of DeleteObjects: so S3 writes them."""
 
 _RESOURCES: Final[Mapping[str, str]] = {
     "AbortMultipartUpload": "UPLOAD",
@@ -41,6 +43,7 @@ _RESOURCES: Final[Mapping[str, str]] = {
     "GetBucketLogging": "LOGGING_STATUS",
     "GetBucketPolicy": "BUCKETPOLICY",
     "GetBucketRequestPayment": "REQUEST_PAYMENT",
+    "GetObjectAttributes": "OBJECT_ATTRIBUTES",
     "GetObjectLegalHold": "OBJECT_LOCK_LEGALHOLD",
     "GetObjectLockConfiguration": "OBJECT_LOCK_CONFIGURATION",
     "GetObjectRetention": "OBJECT_LOCK_RETENTION",
@@ -88,7 +91,7 @@ class Record:
     """Canonical id; "" for nobody."""
     key: str = ""
     request_line: str = ""
-    """As it was sent; signatures in it are taken out here."""
+    """As it was sent; signatures in it are taken out here. NO_REQUEST: nobody sent one."""
     status: int | None = None
     code: str = ""
     sent_bytes: int = 0
