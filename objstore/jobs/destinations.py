@@ -81,7 +81,10 @@ class RemoteBucket:
         """See `Destination.keeps_order`: only ours does. Raises RemoteError, RemoteUnavailable."""
         now_s = clock.monotonic_s()
         if now_s - self._probed_s > PROBE_EVERY_S:
-            found = await self._remote.head(self._bucket, "", headers={PROBE_HEADER: "1"})
+            try:
+                found = await self._remote.head(self._bucket, "", headers={PROBE_HEADER: "1"})
+            except RemoteError as exc:
+                raise RemoteError(exc.status, exc.code, "HeadBucket, for s3:ListBucket, was refused") from exc
             if found is None:
                 raise RemoteError(404, "NoSuchBucket", self._bucket)
             self._is_ours, self._probed_s = PROBE_HEADER in found.headers, now_s

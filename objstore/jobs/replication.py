@@ -19,6 +19,7 @@ from functools import partial
 from typing import Final
 
 from objstore import clock, metrics
+from objstore.encryption.provider import KmsError
 from objstore.jobs.destinations import Destination, LocalBucket, NotThere, RemoteBucket
 from objstore.jobs.job import JobSettings
 from objstore.jobs.telling import announced
@@ -78,6 +79,8 @@ def _ended(line: _Line, sequence: int, task: asyncio.Task[None]) -> None:
     line.under_way.pop(sequence, None)
     if not task.cancelled() and task.exception() is not None:
         log.warning("what came of replication %d could not be written: %s", sequence, task.exception())
+        line.waiting.clear()
+        line.again_s = max(line.again_s, clock.monotonic_s() + BACK_OFF_S)
 
 
 class Unreadable(Exception):
@@ -149,7 +152,7 @@ class ReplicationQueue:
             await self._later(row, f"{type(exc).__name__}: {exc}", is_refused=True)
             return
         except Exception as exc:
-            if not isinstance(exc, MetadataError | StorageError | OSError | EOFError):
+            if not isinstance(exc, MetadataError | StorageError | KmsError | OSError | EOFError):
                 log.exception("replication of %s failed", row.key)
             await self._later(row, f"{type(exc).__name__}: {exc}", is_refused=False)
             return

@@ -46,7 +46,7 @@ from objstore.meta.commands import (
 from objstore.meta.interface import Conflict
 from objstore.model import BlobRef, ObjectVersion, Part
 from objstore.remote.tier_store import Tier, TierStore, TierUnavailable
-from objstore.s3 import tokens
+from objstore.s3 import replication, tokens
 from objstore.s3.access_log import TRANSITIONS
 from objstore.s3.documents.lifecycle import DAY_MS
 from objstore.s3.expiry import Calendar, prefixes
@@ -188,6 +188,8 @@ class Transitions:
         version = await self._metadata.read(queries.version, due.bucket.id, due.key, due.id)
         if version is None or version.sequence != due.version.sequence:
             return "changed"
+        if replication.is_unsent(version.attributes):
+            return "waits"  # at an archive its bytes could not be read
         if version.upload_id is not None:
             return await self._move_parts(due, version, version.upload_id, tier)
         if version.blob is None:

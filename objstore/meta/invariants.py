@@ -5,6 +5,7 @@ For `objstore check` and for tests. Every query reads whole tables: seconds per 
 
 from typing import Final
 
+from objstore.meta.commands.replication import NOT_YET_MS
 from objstore.meta.interface import Database
 
 _REFERENCES: Final = (
@@ -74,7 +75,7 @@ INVARIANTS: Final = {
     ),
     "the current version is newer than all in history, by sequence and by time": (
         "SELECT o.bucket_id, o.key FROM objects o JOIN history h ON h.bucket_id = o.bucket_id "
-        "AND h.key = o.key WHERE -h.reverse_sequence >= o.sequence OR h.modified_ms >= o.modified_ms"
+        "AND h.key = o.key WHERE -h.reverse_sequence >= o.sequence OR h.modified_ms > o.modified_ms"
     ),
     "without a current version the newest in history is a delete marker": (
         "SELECT h.bucket_id, h.key FROM history h JOIN (SELECT bucket_id, key, "
@@ -98,6 +99,12 @@ INVARIANTS: Final = {
         "UNION ALL SELECT bucket_id FROM uploads WHERE bucket_id NOT IN (SELECT id FROM buckets) "
         "UNION ALL SELECT bucket_id FROM bucket_subresources "
         "WHERE bucket_id NOT IN (SELECT id FROM buckets)"
+    ),
+    "of what waits for one target and key only the oldest is due": (
+        "SELECT r.sequence FROM replications r JOIN (SELECT target, bucket_id, key, MIN(sequence) AS first "
+        "FROM replications GROUP BY target, bucket_id, key) f ON f.target = r.target "
+        "AND f.bucket_id = r.bucket_id AND f.key = r.key "
+        f"WHERE (r.sequence = f.first) <> (r.due_ms < {NOT_YET_MS})"
     ),
     "every access key belongs to a user there is": (
         "SELECT access_key FROM access_keys WHERE user_id NOT IN (SELECT id FROM users)"

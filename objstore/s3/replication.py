@@ -1,13 +1,14 @@
 """What a version says of its own replication: kept with it, shown in x-amz-replication-status.
 
 Kept is one text (`Attributes.extra[EXTRA]`): "REPLICA" of a version that came from elsewhere; else
-for each destination `STATUS ARN VERSION`, VERSION being what it is called there ("-" while that is not
-known), all separated by spaces, which ARNs and version ids have none of.
+for each destination `STATUS ARN VERSION`, VERSION being what it is called there (percent-encoded; "-" while
+that is not known), all separated by spaces.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, cast
+from urllib.parse import quote, unquote
 
 from objstore.model import Attributes
 
@@ -24,6 +25,7 @@ PROBE_HEADER: Final = "x-objstore-replication"
 
 Status = Literal["PENDING", "COMPLETED", "FAILED"]
 _NO_VERSION: Final = "-"
+VERSION_CHARACTERS_MAX: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +47,21 @@ def progress_of(attributes: Attributes) -> dict[str, Progress]:
     return dict(_entries(attributes.extra.get(EXTRA, "")))
 
 
+def is_unsent(attributes: Attributes) -> bool:
+    """Whether a version is still to go somewhere, or failed to: its bytes are needed here."""
+    return any(one.status != "COMPLETED" for one in progress_of(attributes).values())
+
+
+def as_new(attributes: Attributes) -> Attributes:
+    """The attributes of another version that is made of one: what became of that one is not its own."""
+    if EXTRA not in attributes.extra:
+        return attributes
+    return replace(attributes, extra={name: one for name, one in attributes.extra.items() if name != EXTRA})
+
+
 def as_text(progress: Mapping[str, Progress]) -> str:
     """What is kept of it."""
-    return " ".join(f"{one.status} {arn} {one.version_id or _NO_VERSION}" for arn, one in progress.items())
+    return " ".join(f"{one.status} {arn} {_encoded(one.version_id)}" for arn, one in progress.items())
 
 
 def status_of(attributes: Attributes) -> str | None:
@@ -59,7 +73,14 @@ def status_of(attributes: Attributes) -> str | None:
     return next(status for status in ("FAILED", "PENDING", "COMPLETED") if status in statuses)
 
 
+def _encoded(version_id: str | None) -> str:
+    """Of any text whatsoever, for it is another server's."""
+    if not version_id or len(version_id) > VERSION_CHARACTERS_MAX:
+        return _NO_VERSION
+    return quote(version_id, safe="").replace("-", "%2D")
+
+
 def _entries(text: str) -> Iterator[tuple[str, Progress]]:
     words = text.split(" ") if text and text != REPLICA else []
     for status, arn, version_id in zip(words[::3], words[1::3], words[2::3], strict=True):
-        yield arn, Progress(cast(Status, status), None if version_id == _NO_VERSION else version_id)
+        yield arn, Progress(cast(Status, status), None if version_id == _NO_VERSION else unquote(version_id))

@@ -17,6 +17,7 @@ from objstore.meta.commands.uploads import AbortUpload
 from objstore.meta.interface import Database
 from objstore.meta.rows import unpack_tags
 from objstore.model import NULL_VERSION
+from objstore.s3 import replication
 
 LIFECYCLE: Final = "lifecycle"
 """The kind of subresource that holds a bucket's rules."""
@@ -111,7 +112,8 @@ class ExpireVersion:
     `successor` is the sequence of the next newer version (0: it is the latest), `newer_kept` how many
     newer noncurrent versions must be there. A latest live version goes as DELETE without a version id
     takes it (`new_version_id` for its marker), every other one for good; a latest delete marker only if
-    nothing else of its key is left. Returns what was done, None when something is no longer so.
+    nothing else of its key is left. What is still to be replicated, or failed to be, is not removed for good.
+    Returns what was done, None when something is no longer so.
 
     Raises Locked; Conflict when versioning was enabled meanwhile and no `new_version_id` is proposed.
     """
@@ -135,6 +137,10 @@ class ExpireVersion:
             return None
         slot = (self.bucket_id, self.key.encode())
         is_for_good = bool(self.successor or self.is_marker)
+        if is_for_good:
+            version = queries.version(db, self.bucket_id, self.key, self.version_id)
+            if version is not None and replication.is_unsent(version.attributes):
+                return None
         if not self.successor and self.is_marker and db.one(_OTHER, (*slot, self.version_id)) is not None:
             return None
         return DeleteVersion(

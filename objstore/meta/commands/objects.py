@@ -5,7 +5,8 @@ Invariants kept here, per bucket and key:
 - `history` has all other versions and all delete markers. Where `objects` has no row, the newest of
   them, if any, is a delete marker.
 - At most one version or marker, in both tables together, has the version id "null".
-- A version's time is later than that of the version it was put upon, whatever the clock did.
+- A version's time is later than that of the version it was put upon, whatever the clock did. Replicas bring
+  their own and lie where it belongs; of the same time, the greater version id is the newer.
 """
 
 from collections.abc import Mapping
@@ -380,7 +381,7 @@ class PutVersion:
             self.owner_id,
             self.size,
             self.etag,
-            self.attributes,
+            replication.as_new(self.attributes),
             self.tags,
             self.lock,
             self.blob,

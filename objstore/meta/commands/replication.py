@@ -35,7 +35,8 @@ RESYNC: Final = "replication_resync/"
 """What the names of states begin with that say which buckets are to be gone through (JSON)."""
 EXISTING_ROWS_MAX: Final = 500
 """Versions of one key looked at in one command."""
-_NOT_YET_MS: Final = 2**62
+NOT_YET_MS: Final = 2**62
+"""The due time of a row that is not the oldest of its target and key."""
 
 _ADD = (
     "INSERT INTO replications (sequence, target, bucket_id, key, version_id, kind, size, queued_ms, due_ms, "
@@ -145,7 +146,7 @@ def _add(db: Database, now_ms: int, version: ObjectVersion, target: str, kind: s
             kind,
             version.size,
             now_ms,
-            now_ms if is_first else _NOT_YET_MS,
+            now_ms if is_first else NOT_YET_MS,
         ),
     )
 
