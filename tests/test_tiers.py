@@ -169,6 +169,9 @@ def test_instant_classes_are_read_through(pair):
     s3.complete_multipart_upload(
         **upload, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
     )
+    s3.rename_object(Bucket="warm", Key="renamed", RenameSource="a")
+    name["Key"] = "renamed"
+    assert s3.get_object(**name)["Body"].read() == body
     stored = pair.stored()
     s3.delete_object(**name)
     wait_until(lambda: pair.stored().keys() == stored.keys() - {place})

@@ -20,7 +20,7 @@ from objstore.jobs.telling import announced
 from objstore.meta import queries, tiering
 from objstore.meta.client import Metadata
 from objstore.meta.commands import EndRestore, FinishRestore, StagePart
-from objstore.meta.interface import Conflict, OutcomeUnknown
+from objstore.meta.interface import Conflict, MetadataError, OutcomeUnknown, Refusal
 from objstore.meta.tiering import Restore
 from objstore.model import BlobRef, ObjectVersion, Part
 from objstore.s3.expiry import Calendar
@@ -170,8 +170,8 @@ class Restores:
                 told = await announced(self._metadata, bucket, restore.key, command, COMPLETED, data)
                 restored = await self._metadata.write(told)
         except OutcomeUnknown:
-            raise  # it may be referred to
-        except BaseException:
+            raise  # it may be referred to; so it may when this is cancelled
+        except (Refusal, MetadataError):
             await self._discard(blob)
             raise
         if restored is None:

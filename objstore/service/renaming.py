@@ -7,15 +7,16 @@ from objstore.events.records import Origin
 from objstore.meta import commands, queries
 from objstore.meta.commands import DeleteVersion, PutVersion, RenameConditions, RenameToken, RenameVersion
 from objstore.meta.interface import Conflict
-from objstore.model import TIER, Attributes, Bucket, ObjectVersion
+from objstore.model import RESTORE, Attributes, Bucket, ObjectVersion
 from objstore.s3 import replication, tokens
-from objstore.s3.errors import InvalidObjectState, NoSuchKey
+from objstore.s3.errors import NoSuchKey
 from objstore.service.facts import Facts
 from objstore.service.notifications import Notifications
 
 __all__ = ["RenameConditions", "RenameToken", "Renames"]
 
 RENAME_ATTEMPTS: Final = 5
+_NOT_KEPT: Final = frozenset((replication.EXTRA, RESTORE))
 REMOVED: Final = "s3:ObjectRemoved:Delete"
 
 
@@ -41,7 +42,7 @@ class Renames:
 
         In a bucket with versioning that is a new version at the new key and a delete marker at the old one.
         Returns the version made; None where `token` says that this was done before. Raises NoSuchKey,
-        InvalidObjectState (its bytes lie at a tier), Refusal, MetadataError.
+        Refusal, MetadataError.
         """
         for _ in range(RENAME_ATTEMPTS - 1):
             try:
@@ -69,8 +70,6 @@ class Renames:
             if token is None:
                 raise NoSuchKey(Key=source_key)
             source = _absent(bucket, source_key)
-        elif TIER in source.attributes.extra:
-            raise InvalidObjectState("Operation is not valid for the source object's storage class")
         put = PutVersion(
             bucket.id,
             target_key,
@@ -110,10 +109,11 @@ class Renames:
 
 
 def _kept(attributes: Attributes) -> Attributes:
-    """What the new version keeps: all but how far the old one was on its way elsewhere."""
-    if replication.EXTRA not in attributes.extra:
+    """What the new version keeps: all but how far the old one was on its way elsewhere, or back. A restored
+    copy is the old version's; bytes at a tier go along as all others do."""
+    if not attributes.extra.keys() & _NOT_KEPT:
         return attributes
-    extra = {name: value for name, value in attributes.extra.items() if name != replication.EXTRA}
+    extra = {name: value for name, value in attributes.extra.items() if name not in _NOT_KEPT}
     return replace(attributes, extra=extra)
 
 

@@ -131,6 +131,9 @@ def test_where_no_tier_is_configured_the_class_is_a_label_and_restores_are_answe
     source = {"Bucket": bucket, "Key": "copy", "CopySource": name}
     s3.copy_object(**source)
     assert "Restore" not in s3.head_object(Bucket=bucket, Key="copy")
+    s3.rename_object(Bucket=bucket, Key="renamed", RenameSource="key")
+    renamed = s3.head_object(Bucket=bucket, Key="renamed")
+    assert "Restore" not in renamed and renamed["StorageClass"] == "GLACIER"
 
 
 def test_expedited_is_not_for_deep_archive(glacier):
