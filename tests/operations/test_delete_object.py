@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.operations.refusals import refused
+from tests.operations.sharing import policy, statement
 
 
 @pytest.fixture
@@ -131,3 +132,20 @@ def test_other_people_delete_nothing(s3, other, anonymous, bucket):
     for client in (other, anonymous):
         assert refused(client.delete_object, Bucket=bucket, Key="key") == (403, "AccessDenied")
     assert exists(s3, bucket)
+
+
+def test_who_compares_an_etag_must_be_allowed_to_read(s3, other, other_id, bucket):
+    etag = s3.put_object(Bucket=bucket, Key="key", Body=b"body")["ETag"]
+    actions = ["s3:PutObject", "s3:DeleteObject"]
+    s3.put_bucket_policy(
+        Bucket=bucket, Policy=policy(statement(bucket, actions, {"CanonicalUser": other_id}))
+    )
+    here, denied = {"Bucket": bucket, "Key": "key"}, (403, "AccessDenied")
+    for condition in (etag, "wrong"):
+        assert refused(other.put_object, **here, Body=b"", IfMatch=condition) == denied
+        assert refused(other.delete_object, **here, IfMatch=condition) == denied
+        doomed = {"Objects": [{"Key": "key", "ETag": condition}]}
+        (error,) = other.delete_objects(Bucket=bucket, Delete=doomed)["Errors"]
+        assert error["Code"] == "AccessDenied"
+    other.put_object(**here, Body=b"", IfMatch="*")
+    other.delete_object(**here, IfMatch="*")

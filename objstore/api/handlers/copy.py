@@ -18,12 +18,13 @@ from objstore.api.handlers.objects import (
     told_encryption,
     version_header,
     wanted_encryption,
+    write_conditions,
 )
 from objstore.iam.principals import is_account
 from objstore.model import ObjectVersion, Part, Versioning
 from objstore.s3 import copy_source
 from objstore.s3.checksums import algorithm_named
-from objstore.s3.conditions import COPY_SOURCE_PREFIX, parse_conditions, parse_write_conditions
+from objstore.s3.conditions import COPY_SOURCE_PREFIX, parse_conditions
 from objstore.s3.documents.checksums import checksum_elements
 from objstore.s3.documents.copying import CopyObjectResult, CopyPartResult
 from objstore.s3.encryption import SOURCE_CUSTOMER, encryption_headers
@@ -63,7 +64,7 @@ async def copy_object(call: Call) -> Reply:
             access.added_to(parse_attributes(headers)),
             tags=await new_tags(call) if replaces_tags else {},
             lock=with_default(await new_lock(call), call.services.locks.default(bucket)),
-            conditions=parse_write_conditions(headers),
+            conditions=await write_conditions(call),
             owner_id=access.owner_id,
             origin=call.origin,
             encryption=wanted_encryption(call),

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 from objstore.api.call import Call, Reply
 from objstore.api.handlers.buckets import flag
 from objstore.api.handlers.locking import BYPASS_HEADER, bypasses_governance
-from objstore.api.handlers.objects import bucket_of
+from objstore.api.handlers.objects import bucket_of, names_etag, write_conditions
 from objstore.api.handlers.replication import replica_of
-from objstore.s3.conditions import parse_http_date, parse_write_conditions
+from objstore.s3.conditions import parse_http_date
 from objstore.s3.documents import deleting as documents
 from objstore.s3.documents.deleting import MAX_DELETED_KEYS, Delete
 from objstore.s3.errors import InvalidArgument, MalformedXML, S3Error
@@ -17,7 +17,7 @@ from objstore.service.deleting import DeleteConditions, Deleted, Deletion
 async def delete(call: Call) -> Reply:
     """DeleteObject."""
     version_id = call.query.get("versionId")
-    deletion = Deletion(call.key, version_id, _conditions(call))
+    deletion = Deletion(call.key, version_id, await _conditions(call))
     deleted = await call.services.deletions.delete(
         bucket_of(call),
         deletion,
@@ -46,6 +46,8 @@ async def delete_many(call: Call) -> Reply:
         action = "s3:DeleteObject" if deletion.version_id is None else "s3:DeleteObjectVersion"
         version_id = deletion.version_id
         await call.require(action, bucket.name, deletion.key, version_id=version_id)
+        if names_etag(deletion.conditions.if_match):
+            await call.require("s3:GetObject", bucket.name, deletion.key)
         if bypasses:
             bypass = "s3:BypassGovernanceRetention"
             await call.require(bypass, bucket.name, deletion.key, version_id=version_id)
@@ -79,11 +81,11 @@ def _entry(deletion: Deletion, outcome: Deleted | S3Error) -> documents.Deleted 
     )
 
 
-def _conditions(call: Call) -> DeleteConditions:
+async def _conditions(call: Call) -> DeleteConditions:
     headers = call.headers
     modified, size = headers.get("x-amz-if-match-last-modified-time"), headers.get("x-amz-if-match-size")
     return DeleteConditions(
-        if_match=parse_write_conditions(headers).if_match,
+        if_match=(await write_conditions(call)).if_match,
         modified_ms=None if modified is None else _date_ms(modified),
         size=None if size is None else _size(size),
     )

@@ -17,12 +17,13 @@ from objstore.api.handlers.objects import (
     told_encryption,
     version_header,
     wanted_encryption,
+    write_conditions,
 )
 from objstore.api.handlers.replication import replica_of
 from objstore.model import Checksum, ChecksumType, ObjectVersion, Upload
 from objstore.s3 import checksums
 from objstore.s3.checksums import algorithm_named, check_type, type_named
-from objstore.s3.conditions import parse_http_date, parse_write_conditions
+from objstore.s3.conditions import parse_http_date
 from objstore.s3.documents import multipart as documents
 from objstore.s3.documents.checksums import checksum_elements
 from objstore.s3.documents.listing import CommonPrefixes, url_encoded
@@ -96,7 +97,7 @@ async def complete(call: Call) -> Reply:
         checksum=checksum_in(headers, composite=True),
         checksum_type=None if type_name is None else type_named(type_name),
         object_size=_object_size(call),
-        conditions=parse_write_conditions(headers),
+        conditions=await write_conditions(call),
         origin=call.origin,
         default_lock=call.services.locks.default(bucket),
         replica=await replica_of(call, "s3:ReplicateObject"),

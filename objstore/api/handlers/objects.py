@@ -10,6 +10,7 @@ from objstore.api.handlers.replication import replica_of
 from objstore.model import Bucket, Encryption, EncryptionMethod, ObjectLock, ObjectVersion, Versioning
 from objstore.s3.conditions import (
     Outcome,
+    WritePreconditions,
     parse_conditions,
     parse_http_date,
     parse_write_conditions,
@@ -64,7 +65,7 @@ async def put(call: Call) -> Reply:
         tags=await new_tags(call),
         lock=with_default(await new_lock(call), call.services.locks.default(bucket)),
         integrity=integrity,
-        conditions=parse_write_conditions(headers),
+        conditions=await write_conditions(call),
         owner_id=access.owner_id,
         origin=call.origin,
         encryption=wanted_encryption(call),
@@ -228,6 +229,22 @@ async def new_tags(call: Call) -> dict[str, str]:
     tags = parse_tagging(tagging)
     await call.require("s3:PutObjectTagging", call.bucket_name, call.key)
     return tags
+
+
+async def write_conditions(call: Call) -> WritePreconditions:
+    """The conditions of a write. Who compares ETags learns about the object, and must be allowed to read it.
+
+    Raises what `parse_write_conditions` raises; AccessDenied.
+    """
+    conditions = parse_write_conditions(call.headers)
+    if names_etag(conditions.if_match):
+        await call.require("s3:GetObject", call.bucket_name, call.key)
+    return conditions
+
+
+def names_etag(if_match: str | None) -> bool:
+    """Whether a condition asks for more than that there is an object."""
+    return if_match is not None and if_match.strip() != "*"
 
 
 async def new_lock(call: Call) -> ObjectLock | None:
