@@ -201,6 +201,9 @@ class _Translator:
                 return f"coalesce(to_json({self._text(value)})::VARCHAR, 'null')"
             case Kind.NULL if value.sql == _MISSING.sql:
                 return "CAST(NULL AS VARCHAR)"
+            case Kind.NUMBER | Kind.DOUBLE:  # JSON has no infinity
+                finite = self._let(value, lambda v: f"CASE WHEN isfinite({v}) THEN {v} END")
+                return f"coalesce({self._text(Typed(finite, value.kind))}, 'null')"
         return f"coalesce({self._text(value)}, 'null')"
 
     def _text(self, value: Typed) -> str:
@@ -729,12 +732,16 @@ class _Translator:
             return Typed(f"substring({text}, greatest({start}, 1))", Kind.STRING)
         length = self._to_int(arguments[2])
         refused = failure(errors.EvaluatorInvalidArguments, "VARCHAR")
-        name = self._name()
-        cut = (
-            f"CASE WHEN {name}[2] < 0 THEN {refused} ELSE substring({text}, greatest({name}[1], 1), "
-            f"greatest({name}[2] + least({name}[1] - 1, 0), 0)) END"
+        cut = Typed(length, Kind.INT)
+        return Typed(
+            self._let(
+                cut,
+                lambda v: (
+                    f"CASE WHEN {v} < 0 THEN {refused} ELSE substring({text}, greatest({start}, 1), {v}) END"
+                ),
+            ),
+            Kind.STRING,
         )
-        return Typed(f"list_transform([[{start}, {length}]], lambda {name}: {cut})[1]", Kind.STRING)
 
     def _local(self, value: Typed) -> tuple[str, str]:
         """A name's binding around the local time of a timestamp: what to write before and after."""

@@ -13,6 +13,7 @@ from typing import Final
 
 from objstore import blocking, clock
 from objstore.model import ObjectVersion
+from objstore.s3 import errors
 from objstore.s3.errors import Busy, ExternalEvalException, InvalidScanRange, OverMaxParquetBlockSize
 from objstore.select import process
 from objstore.select.job import Job
@@ -54,9 +55,9 @@ class Selections:
     def check_available(self) -> None:
         """Raise NotImplemented where there are no queries here, saying why."""
         if self._limits.concurrency == 0:
-            raise NotImplementedError("SelectObjectContent is switched off: select_concurrency is 0.")
+            raise errors.NotImplemented("SelectObjectContent is switched off: select_concurrency is 0.")
         if not process.is_available():
-            raise NotImplementedError(
+            raise errors.NotImplemented(
                 "SelectObjectContent needs DuckDB, which is not installed with this server: "
                 "pip install 'objstore[select]'."
             )

@@ -191,3 +191,26 @@ def test_aggregates_over_many_portions() -> None:
     )
     assert ask(data, expression) == "99990,4999949955,50004.5,10,99999\n"
     assert ask(data, "SELECT _1 FROM S3Object WHERE _1 > 99990 LIMIT 3") == "99991\n99992\n99993\n"
+
+
+def test_what_json_cannot_say() -> None:
+    job = Job("SELECT s.n + 1, CAST(s.n AS FLOAT) FROM S3Object s", "json-lines", output=JsonOutput())
+    assert evaluate(b'{"n":1e400}', job) == '{"_1":null,"_2":null}\n'
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [("0 FOR 2", "ab"), ("-4", "abc"), ("2 FOR 1", "b"), ("9", ""), ("1 FOR 0", "")],
+)
+def test_substring(arguments: str, expected: str) -> None:
+    """A start below 1 counts as 1."""
+    assert ask(b"abc\n", f"SELECT SUBSTRING(_1 FROM {arguments}) FROM S3Object") == f"{expected}\n"
+
+
+def test_wide_integers() -> None:
+    data = b'{"n":123456789012345678901234567890}\n{"n":18446744073709551615}\n{"n":6}\n'
+    job = Job("SELECT s.n FROM S3Object s WHERE s.n > 18446744073709551614", "json-lines")
+    with pytest.raises(S3Error, match="IntegerOverflow"):
+        evaluate(data, job)
+    job = Job("SELECT s.n FROM S3Object s WHERE s.n > 9223372036854775807", "json-lines")
+    assert evaluate(data, job) == "123456789012345678901234567890\n18446744073709551615\n"
