@@ -31,6 +31,8 @@ _KINDS: Final = {
     "PostObject": "post",
     "SelectObjectContent": "select",
 }
+_NOT_S3: Final = {"Broken": "InternalError", "ConnectionLost": ""}
+"""Our own words for an answer that broke off."""
 _SIGNATURES: Final = {"AWS": "SigV2", "AWS4-HMAC-SHA256": "SigV4"}
 
 _log = logging.getLogger("objstore.api")
@@ -104,7 +106,7 @@ class Observer:
             key=exchange.key,
             request_line=f"{request.method} {request.target} HTTP/{first}.{second}",
             status=status,
-            code=exchange.code,
+            code=_NOT_S3.get(exchange.code, exchange.code),
             sent_bytes=sent_bytes,
             object_bytes=exchange.notes.size if version is None else version.size,
             total_ms=round(seconds * 1000),

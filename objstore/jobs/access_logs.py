@@ -5,16 +5,18 @@ of this process between an object and the removal of the file it came from deliv
 its target does not want (no permission, no such bucket) is dropped and counted.
 """
 
+import asyncio
 import logging
 import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Concatenate, Final, ParamSpec, TypeVar
 
-from objstore import blocking, clock, durable, metrics, spool
+from objstore import clock, durable, metrics, spool
+from objstore.blocking import Pool, PoolFull
 from objstore.iam.permissions import Permissions
 from objstore.iam.principals import account_id
 from objstore.iam.services import LOGGING_SERVICE, may_deliver_logs
@@ -29,11 +31,16 @@ from objstore.service.failures import translate
 from objstore.service.watches import LogHead, Watches
 from objstore.spool import ACCESS_LOGS, Spool
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 log = logging.getLogger(__name__)
 
 LOOK_EVERY_S_MAX: Final = 10.0
 BATCH_BYTES_MAX: Final = 16 * 1024 * 1024
 """About how many bytes of lines are held at once."""
+DRIVE_S_MAX: Final = 30.0
+"""How long a drive may take to open, read or remove a file."""
 COMPLAIN_EVERY_S: Final = 3600.0
 COMPLAINTS_MAX: Final = 1000
 """Buckets whose refusal is remembered; past it they are complained about anew."""
@@ -52,10 +59,58 @@ class _Batch:
     lines: dict[tuple[str, int], list[str]] = field(default_factory=lambda: defaultdict(list))
     size: int = 0
 
-    def add(self, head: str, line: str) -> None:
-        event_ms, text = access_log.unstamped(line)
-        self.lines[head, event_ms // _DAY_MS].append(text)
-        self.size += len(text) + 1
+    def add(self, lines: list[tuple[str, str]]) -> None:
+        for head, line in lines:
+            with suppress(ValueError):  # damaged: not one of ours any more
+                event_ms, text = access_log.unstamped(line)
+                self.lines[head, event_ms // _DAY_MS].append(text)
+                self.size += len(text) + 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """A spool file that this process has locked."""
+
+    name: str
+    descriptor: int
+    lines: list[tuple[str, str]]
+
+
+class _Place:
+    """A directory of spool files; a drive that hangs hangs by itself."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._pool = Pool(f"access logs in {directory}", threads=1, waiting_max=0)
+
+    async def call(self, step: Callable[Concatenate[int, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """What `step` makes of the directory. Raises OSError; TimeoutError and PoolFull while it hangs."""
+
+        def opened() -> R:
+            with spool.opened(self.directory, ACCESS_LOGS) as descriptor:
+                return step(descriptor, *args, **kwargs)
+
+        async with asyncio.timeout(DRIVE_S_MAX):
+            return await self._pool.submit(opened)
+
+
+def _complete_files(directory: int) -> list[str]:
+    return spool.complete_files(directory)
+
+
+def _take(directory: int, name: str) -> _Taken | None:
+    descriptor = spool.take(directory, name)
+    if descriptor is None:
+        return None
+    try:
+        return _Taken(name, descriptor, spool.lines_of(descriptor, durable.length_of(directory, name)))
+    except BaseException:
+        durable.close(descriptor)
+        raise
+
+
+def _remove(directory: int, name: str) -> None:
+    durable.unlink(directory, name)
 
 
 class AccessLogs:
@@ -66,54 +121,49 @@ class AccessLogs:
     def __init__(self, services: Services, permissions: Permissions, settings: JobSettings) -> None:
         self._services = services
         self._permissions = permissions
-        self._directories = settings.spool_directories
+        self._places = [_Place(directory) for directory in settings.spool_directories]
         self._every_s = min(LOOK_EVERY_S_MAX, max(0.25, settings.bucket_logs_every_s / 4))
         self._complained_s: dict[str, float] = {}
 
     async def run(self) -> float:
         """Deliver what is complete."""
-        for directory in self._directories:
+        for place in self._places:
             try:
-                with spool.opened(directory, ACCESS_LOGS) as opened:
-                    await self._deliver_directory(opened)
+                await self._deliver_from(place)
             except FileNotFoundError:
                 continue  # nothing was ever left here
-            except OSError as exc:  # the lines on this drive wait until it is well again
-                log.warning("access logs in %s cannot be taken up: %s", directory, exc)
+            except (OSError, TimeoutError, PoolFull) as exc:  # its lines wait until the drive is well again
+                log.warning("access logs in %s cannot be taken up: %r", place.directory, exc)
         return self._every_s
 
-    async def _deliver_directory(self, directory: int) -> None:
+    async def _deliver_from(self, place: "_Place") -> None:
         """Deliver the files of one directory, several together, and remove them."""
-        taken: list[tuple[str, int]] = []
+        taken: list[_Taken] = []
         batch = _Batch()
         try:
-            for name in spool.complete_files(directory):
-                descriptor = spool.take(directory, name)
-                if descriptor is None:
+            for name in await place.call(_complete_files):
+                file = await place.call(_take, name)
+                if file is None:
                     continue
-                taken.append((name, descriptor))
-                size = durable.length_of(directory, name)
-                for head, line in await blocking.run(spool.lines_of, descriptor, size):
-                    with suppress(ValueError):  # damaged: not one of ours any more
-                        batch.add(head, line)
+                taken.append(file)
+                batch.add(file.lines)
+                file.lines.clear()
                 if batch.size >= BATCH_BYTES_MAX:
-                    await self._finish(directory, batch, taken)
+                    await self._finish(place, batch, taken)
                     batch = _Batch()
-            await self._finish(directory, batch, taken)
+            await self._finish(place, batch, taken)
         finally:
-            for _, descriptor in taken:
-                durable.close(descriptor)
+            for file in taken:
+                durable.close(file.descriptor)
 
-    async def _finish(self, directory: int, batch: _Batch, taken: list[tuple[str, int]]) -> None:
+    async def _finish(self, place: "_Place", batch: _Batch, taken: list["_Taken"]) -> None:
         """Deliver a batch and remove the files that it came from."""
         for (head, texts), event_ms in _groups(batch):
             await self._deliver(head, texts, event_ms)
+        for file in taken:
+            await place.call(_remove, file.name)
         while taken:
-            name, descriptor = taken.pop()
-            try:
-                durable.unlink(directory, name)
-            finally:
-                durable.close(descriptor)
+            durable.close(taken.pop().descriptor)
 
     async def _deliver(self, head: LogHead, texts: list[str], event_ms: int) -> None:
         """Put one object. Raises what says that it may work later: MetadataError, StorageError."""

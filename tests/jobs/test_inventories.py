@@ -16,7 +16,7 @@ from objstore.jobs import inventories, inventory_files, inventory_parquet
 from objstore.jobs.inventories import Inventories, period_of
 from objstore.jobs.job import JobSettings, Pace
 from objstore.meta import queries
-from objstore.meta.commands import CreateBucket, PutVersion, SetSubresource
+from objstore.meta.commands import CreateBucket, PutVersion, SetNotification, SetSubresource
 from objstore.model import Attributes, Bucket
 from objstore.s3 import xml
 from objstore.s3.documents.inventory import (
@@ -253,3 +253,19 @@ def test_every_optional_field_has_a_column():
     names = [column.parquet_name for column in (*inventory_files.ALWAYS, *inventory_files.OF_VERSIONS)]
     assert names == ["bucket", "key", "version_id", "is_latest", "is_delete_marker"]
     assert replace(inventory_files.OPTIONAL[0], name="x").type == "BIGINT"
+
+
+def test_reports_are_told_of_as_new_objects():
+    scene = Scene()
+    document = (
+        b"<NotificationConfiguration><QueueConfiguration><Id>q</Id><Queue>arn:aws:sqs:us-east-1:0:audit</Queue>"
+        b"<Event>s3:ObjectCreated:*</Event></QueueConfiguration></NotificationConfiguration>"
+    )
+    scene.run_command(SetNotification(scene.reports.id, document, ()))
+    scene.run()
+    events = scene.facts.db.read(queries.events_for, "audit")
+    assert [(event.event, event.key.rpartition("/")[2]) for event in events] == [
+        ("s3:ObjectCreated:Put", "symlink.txt"),
+        ("s3:ObjectCreated:Put", "manifest.json"),
+        ("s3:ObjectCreated:Put", "manifest.checksum"),
+    ]
