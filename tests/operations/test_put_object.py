@@ -173,3 +173,19 @@ def test_a_website_redirect_to_nowhere_is_refused(s3: Any, bucket: str) -> None:
 def test_encryption_of_two_layers_is_not_promised(s3: Any, bucket: str) -> None:
     with refused("NotImplemented", 501):
         s3.put_object(Bucket=bucket, Key="k", Body=b"", ServerSideEncryption="aws:kms:dsse")
+
+
+@pytest.mark.parametrize("form", ['"{}"', "{}", '"other", "{}"', "*"])
+def test_if_match_takes_an_etag_bare_or_quoted(s3: Any, bucket: str, form: str) -> None:
+    etag = s3.put_object(Bucket=bucket, Key="k", Body=b"one")["ETag"].strip('"')
+    s3.put_object(Bucket=bucket, Key="k", Body=b"two", IfMatch=form.format(etag))
+    assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"two"
+    with refused("PreconditionFailed", 412):
+        s3.put_object(Bucket=bucket, Key="k", Body=b"three", IfMatch=f'"{etag}"')
+
+
+def test_a_signature_may_be_dated_by_date_alone(s3: Any, bucket: str) -> None:
+    """Where a request has a Date already, botocore's signer dates that and adds no x-amz-date."""
+    headers = {"Date": "to be replaced"}
+    assert send(s3, "PUT", bucket, "k", headers=headers, body=b"body").status == 200
+    assert send(s3, "GET", bucket, "k", headers=headers).body == b"body"

@@ -174,3 +174,34 @@ def test_where_acls_are_off_the_acl_that_holds_may_be_put_back(s3, bucket):
     everyone = {"Type": "Group", "URI": "http://acs.amazonaws.com/groups/global/AllUsers"}
     more = {**held, "Grants": [*held["Grants"], {"Grantee": everyone, "Permission": "READ"}]}
     assert refused(s3.put_object_acl, Bucket=bucket, Key="key", AccessControlPolicy=more) == OFF
+
+
+@pytest.fixture(scope="module")
+def mailed(server):
+    """A user with an e-mail address."""
+    arguments = ["--json", "--id", "mailed-id", "--email", "mailed@example.org"]
+    server.run("user", "add", "mailed", *arguments, *(f"--drive={drive}" for drive in server.drives))
+    return "mailed-id"
+
+
+@pytest.mark.parametrize("way", ["header", "document"])
+@pytest.mark.parametrize("form", ["id", "emailAddress", "uri"])
+def test_grants_may_name_whom_they_are_for_in_three_forms(s3, bucket, root_id, mailed, way, form):
+    with_acls(s3, bucket)
+    s3.put_object(Bucket=bucket, Key="key", Body=b"body")
+    value = {"id": mailed, "emailAddress": "mailed@example.org", "uri": ALL_USERS}[form]
+    if way == "header":
+        wanted = {"GrantRead": f'{form}="{value}"'}
+    else:
+        grantee = {
+            "id": {"Type": "CanonicalUser", "ID": value},
+            "emailAddress": {"Type": "AmazonCustomerByEmail", "EmailAddress": value},
+            "uri": {"Type": "Group", "URI": value},
+        }[form]
+        grants = [{"Grantee": grantee, "Permission": "READ"}]
+        wanted = {"AccessControlPolicy": {"Owner": {"ID": root_id}, "Grants": grants}}
+    told = {(ALL_USERS if form == "uri" else mailed, "READ")}
+    s3.put_object_acl(Bucket=bucket, Key="key", **wanted)
+    assert grants_of(s3.get_object_acl(Bucket=bucket, Key="key")) == told
+    s3.put_bucket_acl(Bucket=bucket, **wanted)
+    assert grants_of(s3.get_bucket_acl(Bucket=bucket)) == told
