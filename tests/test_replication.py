@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import urllib3
 from botocore.exceptions import ClientError
 
 from tests.operations.refusals import refused
@@ -25,19 +26,25 @@ def remote(name: str, url: str, access_key: str, secret_key: str) -> dict[str, A
     return {"name": name, "url": url, "region": REGION, "access_key": access_key, "secret_key": secret_key}
 
 
-def remotes(**servers: Server | Moto) -> dict[str, str]:
+def remotes(*more: dict[str, Any], **servers: Server | Moto) -> dict[str, str]:
     """The environment that names these servers."""
     named = [
-        remote(name, server.url, moto.ACCESS_KEY, moto.SECRET_KEY)
-        if isinstance(server, Moto)
-        else remote(name, server.endpoint, ROOT_ACCESS_KEY, ROOT_SECRET_KEY)
-        for name, server in servers.items()
+        *more,
+        *(
+            remote(name, server.url, moto.ACCESS_KEY, moto.SECRET_KEY)
+            if isinstance(server, Moto)
+            else remote(name, server.endpoint, ROOT_ACCESS_KEY, ROOT_SECRET_KEY)
+            for name, server in servers.items()
+        ),
     ]
     return {"OBJSTORE_REMOTES": json.dumps(named)}
 
 
 class Pair:
     """Two servers that know each other, and moto."""
+
+    replicator: dict[str, Any]
+    """A user of the second one, who owns nothing there."""
 
     def __init__(self, directory: Path, foreign: Moto) -> None:
         self.here = Server(directory / "here", workers=1)
@@ -60,11 +67,16 @@ def foreign() -> Iterator[Moto]:
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory, foreign: Moto) -> Iterator[Pair]:
     made = Pair(tmp_path_factory.mktemp("pair"), foreign)
-    made.here.spawn()
-    made.there.spawn()
     try:
-        made.here.wait_ready()
-        made.there.wait_ready()
+        made.there.start()
+        made.replicator = made.there.make_user("replicator")
+        keys = made.replicator["access_key"], made.replicator["secret_key"]
+        limited = remote("limited", made.there.endpoint, *keys)
+        made.here.environment = {
+            **remotes(limited, there=made.there, moto=foreign),
+            "OBJSTORE_SSE_C_OVER_HTTP": "true",
+        }
+        made.here.start()
         yield made
     finally:
         made.stop()
@@ -434,6 +446,11 @@ def test_encrypted_objects(here, there, bucket_name):
     assert made["ServerSideEncryption"] == "AES256"
     completed(here, bucket_name, "s3")
     assert there.get_object(Bucket=bucket_name, Key="s3")["Body"].read() == b"1"
+    here.put_object(
+        Bucket=bucket_name, Key="c", Body=b"1", SSECustomerAlgorithm="AES256", SSECustomerKey="k" * 32
+    )
+    own = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": "k" * 32}
+    eventually(lambda: status(here, bucket_name, "c", **own) == "FAILED")
 
 
 # On one server
@@ -544,6 +561,81 @@ def test_who_may_send_replicas(pair, here, there, bucket_name):
     assert len([one for one in versions(there, bucket_name) if one[0] == "b"]) == 1
 
 
+PERMISSIONS = [
+    "s3:ListBucket",
+    "s3:ListBucketVersions",
+    "s3:PutObject",
+    "s3:PutObjectTagging",
+    "s3:PutObjectVersionTagging",
+    "s3:GetObjectVersion",
+    "s3:DeleteObject",
+    "s3:AbortMultipartUpload",
+    "s3:ReplicateObject",
+    "s3:ReplicateDelete",
+    "s3:ReplicateTags",
+    "s3:PutObjectRetention",
+    "s3:PutObjectLegalHold",
+    "s3:BypassGovernanceRetention",
+]
+"""What the operations guide says a remote's keys need."""
+
+
+def test_what_the_remotes_keys_need(pair, here, there, bucket_name):
+    for client in (here, there):
+        make(client, bucket_name, ObjectLockEnabledForBucket=True)
+    policy = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": {"CanonicalUser": pair.replicator["id"]},
+                "Action": PERMISSIONS,
+                "Resource": [f"arn:aws:s3:::{bucket_name}", f"arn:aws:s3:::{bucket_name}/*"],
+            }
+        ],
+    }
+    there.put_bucket_policy(Bucket=bucket_name, Policy=json.dumps(policy))
+    replicate(here, bucket_name, rule(arn(bucket_name, "limited")))
+    until = datetime.now(UTC).replace(microsecond=0) + timedelta(days=2)
+    here.put_object(
+        Bucket=bucket_name,
+        Key="a",
+        Body=b"a" * 9 * MIB,
+        Tagging="x=1",
+        ObjectLockMode="GOVERNANCE",
+        ObjectLockRetainUntilDate=until,
+        ObjectLockLegalHoldStatus="ON",
+    )
+    upload = here.create_multipart_upload(Bucket=bucket_name, Key="b")
+    named = {"Bucket": bucket_name, "Key": "b", "UploadId": upload["UploadId"]}
+    etag = here.upload_part(**named, PartNumber=1, Body=b"b")["ETag"]
+    here.complete_multipart_upload(**named, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": etag}]})
+    here.delete_object(Bucket=bucket_name, Key="c")
+    here.put_object_tagging(Bucket=bucket_name, Key="a", Tagging={"TagSet": [{"Key": "y", "Value": "2"}]})
+    eventually(lambda: contents(there, bucket_name) == contents(here, bucket_name))
+    eventually(
+        lambda: (
+            there.get_object_tagging(Bucket=bucket_name, Key="a")["TagSet"] == [{"Key": "y", "Value": "2"}]
+        )
+    )
+    completed(here, bucket_name, "a")
+    assert told(there, bucket_name, "a") == told(here, bucket_name, "a")
+
+
+@pytest.mark.parametrize("signature_version", ["s3v4", "s3"])
+def test_marks_of_a_replica_must_be_signed(pair, there, bucket_name, signature_version):
+    make(there, bucket_name)
+    with closing(pair.there.client(signature_version=signature_version)) as client:
+        url = client.generate_presigned_url("put_object", {"Bucket": bucket_name, "Key": "a"})
+    marks = {
+        "x-objstore-replication-version-id": "0" * 32,
+        "x-objstore-replication-modified": "1700000000000",
+    }
+    answer = urllib3.request("PUT", url, body=b"1", headers=marks)
+    assert (answer.status, b"AccessDenied" in answer.data) == (403, True)
+    assert urllib3.request("PUT", url, body=b"1").status == 200
+
+
 def _mark(request: Any, marks: dict[str, str]) -> None:
     for name, value in marks.items():
         request.headers[name] = value
@@ -592,3 +684,5 @@ def test_all_arrives_in_order_after_both_were_killed(tmp_path: Path, foreign: Mo
                 )
     finally:
         pair.stop()
+    for server in (pair.here, pair.there):
+        assert "all is well" in server.run("check", *(f"--drive={drive}" for drive in server.drives))

@@ -208,6 +208,19 @@ def test_what_is_refused_fails_soon_and_lets_the_next_go(scene: Scene) -> None:
     assert scene.place.sent == ["b v1", "a v2"]
 
 
+def test_a_failure_is_told(scene: Scene) -> None:
+    document = (
+        b"<NotificationConfiguration><QueueConfiguration><Id>q</Id>"
+        b"<Queue>arn:aws:sqs:us-east-1:000000000000:hook</Queue><Event>s3:Replication:*</Event>"
+        b"</QueueConfiguration></NotificationConfiguration>"
+    )
+    scene.metadata.apply(commands.SetNotification(scene.bucket_id, document))
+    scene.put("a", "v1", attributes=Attributes(encryption=Encryption(EncryptionMethod.CUSTOMER, b"key")))
+    scene.run()
+    (event,) = scene.metadata.ask(queries.events_for, "hook")
+    assert (event.event, event.key, event.version_id) == (module.FAILED_EVENT, "a", "v1")
+
+
 def test_failures_nobody_foresaw_are_tried_again(scene: Scene) -> None:
     scene.put("a", "v1")
     scene.place.raises = lambda what: ZeroDivisionError()
