@@ -11,8 +11,8 @@ from objstore import clock, deployment, supervisor
 from objstore.app import order_document, usable_directories
 from objstore.config import Config
 from objstore.deployment import DeploymentError
-from objstore.encryption.keyring import Keyring
-from objstore.iam.sealing import Sealer
+from objstore.encryption.keyring import KEYS_LISTED_MAX, Keyring, seal_owner
+from objstore.iam.sealing import SealBroken, Sealer
 from objstore.iam.users import Users
 from objstore.jobs import lifecycle, orphans, walk
 from objstore.jobs.heal import Heal
@@ -24,6 +24,7 @@ from objstore.meta.commands import SetState
 from objstore.meta.commands.buckets import REPLICATION
 from objstore.meta.commands.replication import resync_of, resync_state
 from objstore.meta.interface import Database, OutcomeUnknown
+from objstore.model import MasterKey
 from objstore.s3 import xml
 from objstore.s3.documents.replication import ReplicationConfiguration
 from objstore.s3.expiry import Calendar
@@ -137,12 +138,14 @@ async def check(config: Config, *, rebuild_index: bool = False) -> tuple[list[st
 
     Raises DeploymentError, DriveError, MetadataError.
     """
-    async with metadata_and_users(config) as (metadata, _):
+    async with facts_of(config) as facts:
+        metadata = facts.metadata
         status = await metadata.ledger_status()
         findings = await metadata.verify_journal(is_deep=True) if status["is_writable"] else []
         damaged = await metadata.read(_quick_check)
         broken = [] if damaged else await metadata.read(invariants.violations)
         counts = await metadata.read(queries.counts)
+        unopened = _unopened(await metadata.read(queries.master_keys, "", KEYS_LISTED_MAX), facts.sealer)
     lines = [
         f"index:    {status['index_path']}",
         f"journal:  {status['sequence']} commits, on drives {', '.join(map(str, status['members']))}",
@@ -153,15 +156,16 @@ async def check(config: Config, *, rebuild_index: bool = False) -> tuple[list[st
         *findings,
         *damaged,
         *broken,
+        *unopened,
     ]
     is_mended = all(finding.endswith("mended") for finding in findings)
-    is_well = status["is_writable"] and is_mended and not damaged and not broken
+    is_well = status["is_writable"] and is_mended and not damaged and not broken and not unopened
     if rebuild_index and status["is_writable"] and is_mended:
         async with metadata_and_users(config, rebuild_index=True) as (metadata, _):
             again = await metadata.ledger_status()
             damaged = await metadata.read(_quick_check) or await metadata.read(invariants.violations)
         lines += [f"index rebuilt: {again['index_path']}", *damaged]
-        is_well = again["is_writable"] and not damaged
+        is_well = again["is_writable"] and not damaged and not unopened
     elif rebuild_index:
         lines.append("index not rebuilt: what it would be built from is not whole")
     return [*lines, "all is well" if is_well else "NOT well"], is_well
@@ -170,6 +174,17 @@ async def check(config: Config, *, rebuild_index: bool = False) -> tuple[list[st
 def _quick_check(db: Database) -> list[str]:
     found = [str(row[0]) for row in db.rows("PRAGMA quick_check(10)")]
     return [] if found == ["ok"] else [f"index damaged: {line}" for line in found]
+
+
+def _unopened(keys: Sequence[MasterKey], sealer: Sealer) -> list[str]:
+    """Which versions of master keys the key file does not open: what they encrypted cannot be read."""
+    found = []
+    for key in keys:
+        try:
+            sealer.open(key.secret_sealed, seal_owner(key.name, key.version))
+        except SealBroken as exc:
+            found.append(f"master key {key.name}, version {key.version}, does not open: {exc}")
+    return found
 
 
 # Drives

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from objstore.iam.sealing import Sealer
 from tests.encryption.fake_vault import TOKEN, FakeVault, running_vault
 from tests.operations.refusals import refused
 from tests.operations.sse import KEY_A, KMS, S3, customer
@@ -104,8 +105,9 @@ def test_rotation_and_sealing_anew(own: Server) -> None:
             s3.put_object(Bucket="bucket", Key=name, Body=b"new", **given)
         s3.put_object(Bucket="bucket", Key="plain", Body=b"plain")
         upload = s3.create_multipart_upload(Bucket="bucket", Key="parts", **S3)["UploadId"]
+        s3.put_object_annotation(Bucket="bucket", Key="s3", AnnotationName="note", AnnotationPayload=b"text")
 
-        assert "0 data keys sealed anew, of 9" in kms(own, "reseal")
+        assert "0 data keys sealed anew, of 10" in kms(own, "reseal")
         assert "version 2" in kms(own, "key", "rotate", "mine")
         assert "version 2" in kms(own, "key", "rotate", "sse-s3")
         listed = {one["name"]: one for one in json.loads(kms(own, "key", "list", "--json"))}
@@ -120,9 +122,11 @@ def test_rotation_and_sealing_anew(own: Server) -> None:
 
         check()
         before = s3.head_object(Bucket="bucket", Key="s3")
-        assert "7 data keys sealed anew, of 9" in kms(own, "reseal")
-        assert "0 data keys sealed anew, of 9" in kms(own, "reseal")
+        assert "8 data keys sealed anew, of 10" in kms(own, "reseal")
+        assert "0 data keys sealed anew, of 10" in kms(own, "reseal")
         check()
+        note = s3.get_object_annotation(Bucket="bucket", Key="s3", AnnotationName="note")
+        assert note["AnnotationPayload"].read() == b"text"
         after = s3.head_object(Bucket="bucket", Key="s3")
         assert (before["ETag"], before["LastModified"]) == (after["ETag"], after["LastModified"])
         part = s3.upload_part(Bucket="bucket", Key="parts", UploadId=upload, PartNumber=1, Body=b"part")
@@ -162,6 +166,26 @@ def test_refusals_of_the_command_line(own: Server) -> None:
     ):
         with pytest.raises(AssertionError, match="exited 1"):
             kms(own, *arguments)
+
+
+def test_check_tells_of_keys_that_the_key_file_does_not_open(tmp_path: Path) -> None:
+    key_file = tmp_path / "secret.key"
+    server = Server(tmp_path / "server", workers=1, environment={"OBJSTORE_KEY_FILE": str(key_file)}).start()
+    drives = [f"--drive={drive}" for drive in server.drives]
+    try:
+        with closing(server.client()) as s3:
+            s3.create_bucket(Bucket="bucket")
+            s3.put_object(Bucket="bucket", Key="k", Body=b"data", **S3)
+            assert "all is well" in server.run("check", *drives)
+            server.stop()
+            key_file.write_text(Sealer.generate().to_text())
+            said = server.run("check", *drives, check=False)
+            assert "master key sse-s3, version 1, does not open" in said and "NOT well" in said
+            server.start()
+            assert refused(s3.get_object, Bucket="bucket", Key="k")[0] == 500
+    finally:
+        if server.process is not None:
+            server.stop()
 
 
 @pytest.fixture

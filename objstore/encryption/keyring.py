@@ -146,7 +146,7 @@ class Keyring:
         return key
 
     def _opened(self, key: MasterKey) -> bytes:
-        return bytes.fromhex(self._sealer.open(key.secret_sealed, _owner(key.name, key.version)))
+        return bytes.fromhex(self._sealer.open(key.secret_sealed, seal_owner(key.name, key.version)))
 
     # Keeping: what operators do, and the server itself for the keys it needs.
 
@@ -194,7 +194,7 @@ class Keyring:
 
     async def _add_version(self, name: str, version: int) -> MasterKey:
         secret = os.urandom(KEY_BYTES)
-        sealed = self._sealer.seal(secret.hex(), _owner(name, version))
+        sealed = self._sealer.seal(secret.hex(), seal_owner(name, version))
         added: MasterKey = await self._facts.write(AddMasterKey(name, version, sealed))
         self._known.pop(name, None)
         return added
@@ -206,7 +206,8 @@ def check_key_name(name: str) -> None:
         raise KeyNameInvalid(f"{name!r} is no name of a key; {KEY_NAME_RULE}")
 
 
-def _owner(name: str, version: int) -> str:
+def seal_owner(name: str, version: int) -> str:
+    """What the sealed secret of a version is bound to."""
     return f"master key {name} {version}"
 
 

@@ -11,7 +11,11 @@ from typing import Any, Final, Protocol
 
 from objstore.encryption.provider import KmsError
 from objstore.meta import encrypted
-from objstore.meta.commands import ReplaceEncryption, ReplaceUploadEncryption
+from objstore.meta.commands import (
+    ReplaceAnnotationEncryption,
+    ReplaceEncryption,
+    ReplaceUploadEncryption,
+)
 from objstore.meta.encrypted import Encrypted, Page
 from objstore.meta.interface import Conflict, Refusal
 from objstore.model import Encryption
@@ -55,6 +59,7 @@ async def reseal(facts: Facts, keys: Renewing) -> Resealed:
         done = Resealed()
         for walk in (encrypted.current_after, encrypted.past_after):
             await _walk(facts, keys, walk, _of_version, done)
+        await _walk(facts, keys, encrypted.annotations_after, _of_annotation, done)
         await _walk(facts, keys, encrypted.uploads_after, _of_upload, done)
         sealed += done.sealed
         if not done.sealed:
@@ -103,6 +108,10 @@ async def _reseal(
 
 def _of_version(one: Encrypted, renewed: Encryption) -> ReplaceEncryption:
     return ReplaceEncryption(one.bucket_id, one.key, one.id, one.encryption.wrapped_key, renewed)
+
+
+def _of_annotation(one: Encrypted, renewed: Encryption) -> ReplaceAnnotationEncryption:
+    return ReplaceAnnotationEncryption(one.bucket_id, one.key, one.encryption.wrapped_key, renewed)
 
 
 def _of_upload(one: Encrypted, renewed: Encryption) -> ReplaceUploadEncryption:

@@ -1,4 +1,4 @@
-"""Walks over what is encrypted: versions, and uploads under way.
+"""Walks over what is encrypted: versions, annotations, and uploads under way.
 
 Each goes by primary key and reads every row; those that are not encrypted are told by one byte.
 """
@@ -25,11 +25,16 @@ _UPLOADS: Final = (
     "SELECT bucket_id, key, upload_id, attributes FROM uploads "
     "WHERE (bucket_id, key, upload_id) > (?, ?, ?) ORDER BY bucket_id, key, upload_id LIMIT ?"
 )
+_ANNOTATIONS: Final = (
+    "SELECT annotation_set, name, '', attributes FROM annotations "
+    "WHERE (annotation_set, name) > (?, ?) ORDER BY annotation_set, name LIMIT ?"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Encrypted:
-    """A version or an upload, by its id, and what its data key is sealed with."""
+    """What is encrypted: a version or an upload by its id, or an annotation by the number of its set (in
+    place of the bucket's) and its name (in place of the key); and what its data key is sealed with."""
 
     bucket_id: int
     key: str
@@ -60,6 +65,11 @@ def uploads_after(db: Database, last: tuple[object, ...] | None, limit: int) -> 
     """Of `limit` uploads under way after `last`, those that are encrypted."""
     start = last or (-1, b"", "")
     return _page(db.rows(_UPLOADS, (*start, limit)), limit, lambda row: (row[0], row[1], row[2]))
+
+
+def annotations_after(db: Database, last: tuple[object, ...] | None, limit: int) -> Page:
+    """Of `limit` annotations after `last`, those that are encrypted."""
+    return _page(db.rows(_ANNOTATIONS, (*(last or (-1, b"")), limit)), limit, lambda row: (row[0], row[1]))
 
 
 def _page(rows: list[Row], limit: int, place: Callable[[Row], tuple[object, ...]]) -> Page:

@@ -71,7 +71,9 @@ UNIQUE_CHARACTERS: Final = 16
 _LINE_BYTES: Final = 512
 """About what a line is long without what its sender chose."""
 _REDACTED: Final = re.compile(
-    r"(?<=[?&])(X-Amz-Signature|X-Amz-Security-Token|Signature)=[^& ]*", re.IGNORECASE
+    r"(?<=[?&])(X-Amz-Signature|X-Amz-Security-Token|Signature"
+    r"|x-amz-(?:copy-source-)?server-side-encryption-customer-key)=[^& ]*",
+    re.IGNORECASE,
 )
 _UNPRINTABLE: Final = re.compile(r'[^\x20-\x7e]|["\\]')
 _SPACE: Final = re.compile(r"[^\x21-\x7e]")

@@ -31,6 +31,10 @@ DEFAULT_KMS_ALIAS: Final = "aws/s3"
 """The alias, as on AWS, of the key that encrypts where no key is named."""
 ACCOUNT: Final = "000000000000"
 """The account that keys belong to, in the ARNs that are made here."""
+_CUSTOMER_HEADERS: Final = {
+    prefix: (f"{prefix}algorithm", f"{prefix}key", f"{prefix}key-md5")
+    for prefix in (CUSTOMER, SOURCE_CUSTOMER)
+}
 _DSSE: Final = "aws:kms:dsse"
 _KEY_ARN: Final = re.compile(
     r"arn:aws[a-z0-9-]*:kms:(?P<region>[a-z0-9-]+):[0-9]{12}:(?P<kind>key|alias)/(?P<name>.+)"
@@ -119,9 +123,7 @@ def parse_customer_key(headers: Mapping[str, str], prefix: str = CUSTOMER) -> Cu
     Raises InvalidArgument (one is missing, or the key is not what its MD5 says),
     InvalidEncryptionAlgorithmError.
     """
-    algorithm = headers.get(f"{prefix}algorithm")
-    key = headers.get(f"{prefix}key")
-    md5 = headers.get(f"{prefix}key-md5")
+    algorithm, key, md5 = (headers.get(name) for name in _CUSTOMER_HEADERS[prefix])
     if algorithm is None and key is None and md5 is None:
         return None
     if not algorithm:

@@ -27,6 +27,7 @@ from objstore.meta.commands.codec import Codec
 from objstore.meta.commands.conditions import WriteConditions, etag_matches
 from objstore.meta.commands.encryption import (
     AddMasterKey,
+    ReplaceAnnotationEncryption,
     ReplaceEncryption,
     ReplaceUploadEncryption,
     SetMasterKeyEnabled,
@@ -115,6 +116,7 @@ COMMANDS: Final[tuple[type[Command[Any]], ...]] = (
     SetMasterKeyEnabled,
     ReplaceEncryption,
     ReplaceUploadEncryption,
+    ReplaceAnnotationEncryption,
     SetReplication,
     FinishReplications,
     PostponeReplications,
@@ -199,6 +201,7 @@ __all__ = [
     "RenameConditions",
     "RenameToken",
     "RenameVersion",
+    "ReplaceAnnotationEncryption",
     "ReplaceAttributes",
     "ReplaceEncryption",
     "ReplaceUploadEncryption",

@@ -15,7 +15,7 @@ from objstore.meta.interface import (
     MasterKeyMissing,
     VersionMissing,
 )
-from objstore.meta.rows import pack_attributes, pack_lock
+from objstore.meta.rows import pack_attributes, pack_lock, unpack_attributes
 from objstore.model import Encryption, MasterKey, ObjectVersion
 
 
@@ -107,6 +107,30 @@ class ReplaceEncryption:
         if version.is_delete_marker:
             raise IsDeleteMarker(key=self.key, version_id=self.version_id)
         return version
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaceAnnotationEncryption:
+    """The same for an annotation; one that is gone by now is no error."""
+
+    annotation_set: int
+    name: str
+    replaces: bytes
+    encryption: Encryption
+    advances_epoch: ClassVar[bool] = False
+
+    def apply(self, db: Database, now_ms: int) -> None:
+        where = (self.annotation_set, self.name.encode())
+        row = db.one("SELECT attributes FROM annotations WHERE annotation_set = ? AND name = ?", where)
+        if row is None:
+            return
+        attributes = unpack_attributes(row[0])
+        if attributes.encryption is None or attributes.encryption.wrapped_key != self.replaces:
+            raise Conflict(f"the annotation {self.name} was replaced meanwhile")
+        packed = pack_attributes(replace(attributes, encryption=self.encryption))
+        db.execute(
+            "UPDATE annotations SET attributes = ? WHERE annotation_set = ? AND name = ?", (packed, *where)
+        )
 
 
 @dataclass(frozen=True, slots=True)
