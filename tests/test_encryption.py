@@ -274,6 +274,33 @@ def test_parts_need_the_uploads_key(s3, bucket):
     assert refused(s3.upload_part, **{**part, **other}, **customer(KEY_A)) == (400, "InvalidRequest")
 
 
+def test_parts_may_say_again_what_their_upload_said(s3, bucket):
+    key = {"Bucket": bucket, "Key": "k"}
+    for given, wrong in ((S3, KMS), (NAMED, S3), (NAMED, KMS)):
+        upload = s3.create_multipart_upload(**key, **given)["UploadId"]
+        query = {"uploadId": upload, "partNumber": "1"}
+
+        def headers(of):
+            named = {f"{SSE}-aws-kms-key-id": of["SSEKMSKeyId"]} if "SSEKMSKeyId" in of else {}
+            return {SSE: of["ServerSideEncryption"], **named}
+
+        answer = send(s3, "PUT", bucket, "k", query=query, body=b"x", headers=headers(given))
+        assert answer.status == 200
+        assert answer.headers[SSE] == given["ServerSideEncryption"]
+        if wrong["ServerSideEncryption"] != given["ServerSideEncryption"]:
+            answer = send(s3, "PUT", bucket, "k", query=query, body=b"x", headers=headers(wrong))
+            assert (answer.status, answer.code) == (400, "InvalidArgument")
+
+
+def test_an_upload_may_ask_for_a_bucket_key_alone(s3, bucket):
+    s3.put_object(Bucket=bucket, Key="plain", Body=b"x", BucketKeyEnabled=True)
+    assert told(s3.head_object(Bucket=bucket, Key="plain")) == {}
+    rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms"}, "BucketKeyEnabled": True}
+    s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": [rule]})
+    assert "BucketKeyEnabled" not in s3.put_object(Bucket=bucket, Key="k", Body=b"x", BucketKeyEnabled=False)
+    assert s3.put_object(Bucket=bucket, Key="k", Body=b"x")["BucketKeyEnabled"] is True
+
+
 def test_customers_keys_travel_in_private(tmp_path):
     server = Server(tmp_path, workers=1).start()
     try:

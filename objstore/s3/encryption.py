@@ -63,7 +63,14 @@ class ManagedKey:
     """None: as the bucket has it."""
 
 
-Wanted = CustomerKey | ManagedKey
+@dataclass(frozen=True, slots=True)
+class BucketKey:
+    """Encryption as the bucket has it, but with a bucket key, or without one, whatever the bucket says."""
+
+    is_used: bool
+
+
+Wanted = CustomerKey | ManagedKey | BucketKey
 
 
 def parse_wanted(headers: Mapping[str, str]) -> Wanted | None:
@@ -77,10 +84,10 @@ def parse_wanted(headers: Mapping[str, str]) -> Wanted | None:
         for name in (KMS_KEY_HEADER, CONTEXT_HEADER):
             if name in headers:
                 raise _kms_only(name, headers[name])
-        if customer_key is not None or BUCKET_KEY_HEADER not in headers:
+        if customer_key is not None:
             return customer_key
-        _flag(headers)
-        return None
+        flag = _flag(headers)
+        return None if flag is None else BucketKey(flag)
     if customer_key is not None:
         raise InvalidArgument(
             "Server Side Encryption with Customer provided key is incompatible with the encryption method"
@@ -115,6 +122,20 @@ def check_not_asked(headers: Mapping[str, str]) -> None:
                 ArgumentName=name,
                 ArgumentValue=ascii(headers[name])[1:-1],
             )
+
+
+def check_as_before(headers: Mapping[str, str], encryption: Encryption | None) -> None:
+    """Raise InvalidArgument where a part asks for other encryption than its upload has.
+
+    S3 wants no such headers with a part at all; some clients send those of the upload again.
+    """
+    method = headers.get(HEADER)
+    key_id = headers.get(KMS_KEY_HEADER)
+    if (method is None or (encryption is not None and method == encryption.method.value)) and (
+        key_id is None or (encryption is not None and key_id == encryption.key_id)
+    ):
+        return
+    check_not_asked(headers)
 
 
 def parse_customer_key(headers: Mapping[str, str], prefix: str = CUSTOMER) -> CustomerKey | None:

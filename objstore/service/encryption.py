@@ -15,7 +15,7 @@ from objstore.s3.documents.encryption import (
     check,
     completed,
 )
-from objstore.s3.encryption import CustomerKey, ManagedKey, Wanted
+from objstore.s3.encryption import BucketKey, CustomerKey, ManagedKey, Wanted
 from objstore.s3.errors import (
     AccessDenied,
     InvalidRequest,
@@ -106,7 +106,7 @@ class Encryptions:
         if wanted is None and found is None:
             return None
         rule = None if found is None else found.rules[0]
-        managed = wanted or _of_rule(rule)
+        managed = wanted if isinstance(wanted, ManagedKey) else _of_rule(rule)
         if managed is None:
             return None
         if managed.method is EncryptionMethod.S3:
@@ -115,7 +115,7 @@ class Encryptions:
         key_id = managed.key_id
         if not key_id or "alias/" in key_id:
             key_id = dialect.key_arn(name, self._rules.regions[0])
-        uses_bucket_key = managed.uses_bucket_key
+        uses_bucket_key = wanted.is_used if isinstance(wanted, BucketKey) else managed.uses_bucket_key
         if uses_bucket_key is None:
             uses_bucket_key = rule is not None and bool(rule.bucket_key_enabled)
         return await self._envelopes.under_kms(
