@@ -1,7 +1,7 @@
 """Lines on their way to somewhere slower: one process appends them to files, another takes these up.
 
 A line goes with a head, which says where it belongs. Lines are collected in memory and appended by a
-thread of their own every FLUSH_S, without a sync: a process that is killed loses the last FLUSH_S, a
+thread of their own every FLUSH_S at most, without a sync: a process that is killed loses the last FLUSH_S, a
 power cut what the system had not written yet, an orderly end nothing. A file is locked (flock) while it is
 written, so that whoever can lock it knows that it is complete, however its writer ended.
 
@@ -63,6 +63,7 @@ class Spool:
         self._directories = list(directories)
         self._name = name
         self._rotate_s = rotate_s
+        self._flush_s = min(FLUSH_S, rotate_s / 2)
         self._dropped = dropped
         self._waiting: list[tuple[str, Lines]] = []
         self._waiting_bytes = 0
@@ -100,7 +101,7 @@ class Spool:
 
     def _run(self) -> None:
         while True:
-            self._wake.wait(FLUSH_S)
+            self._wake.wait(self._flush_s)
             is_last = self._is_closing  # read before the lines are: nothing is taken after it
             with self._lock:
                 waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -32,7 +33,14 @@ Line = dict[str, str]
 
 @pytest.fixture(scope="module")
 def logging(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    options = ("--bucket-logs-every-s", str(EVERY_S), "--lifecycle-debug-day-s", "1")
+    options = (
+        "--bucket-logs-every-s",
+        str(EVERY_S),
+        "--lifecycle-debug-day-s",
+        "1",
+        "--website-domains",
+        "web.test",
+    )
     running = Server(tmp_path_factory.mktemp("logging"), options=options).start()
     try:
         yield running
@@ -355,7 +363,7 @@ def test_target_grants_where_acls_are_off(client):
     assert code == "AccessControlListNotSupported"
 
 
-def test_a_browser_s_form_and_a_website_are_told(client):
+def test_a_browser_s_form_is_told(client):
     bucket, target = logged_pair(client, "formed")
     form = client.generate_presigned_post(bucket, "uploaded")
     boundary = "boundary"
@@ -373,6 +381,38 @@ def test_a_browser_s_form_and_a_website_are_told(client):
     (line,) = awaited(client, target, 1, operation="REST.POST.OBJECT")
     assert (line["size"], line["status"]) == ("5", "204")
     assert line["requester"] == client.list_buckets()["Owner"]["ID"]
+
+
+def test_a_website_is_told(client, logging):
+    bucket, target = logged_pair(client, "sited")
+    client.delete_public_access_block(Bucket=bucket)
+    client.put_bucket_website(Bucket=bucket, WebsiteConfiguration={"IndexDocument": {"Suffix": "index.html"}})
+    read = {
+        "Effect": "Allow",
+        "Principal": "*",
+        "Action": "s3:GetObject",
+        "Resource": f"arn:aws:s3:::{bucket}/*",
+    }
+    client.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [read]}))
+    client.put_object(Bucket=bucket, Key="index.html", Body=b"<p>hello")
+    host = {"Host": f"{bucket}.web.test", "Referer": "http://elsewhere.test/"}
+    asked = urllib.request.Request(f"{logging.endpoint}/", headers=host)
+    urllib.request.urlopen(asked, timeout=10).close()
+    absent = urllib.request.Request(f"{logging.endpoint}/absent", headers=host)
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(absent, timeout=10)
+    caught.value.close()
+    (line,) = awaited(client, target, 1, operation="WEBSITE.GET.OBJECT", status="200")
+    assert (line["requester"], line["size"], line["sent"], line["referer"]) == (
+        "-",
+        "8",
+        "8",
+        '"http://elsewhere.test/"',
+    )
+    assert (line["uri"], line["host"]) == ('"GET / HTTP/1.1"', f"{bucket}.web.test")
+    awaited(
+        client, target, 1, operation="WEBSITE.GET.OBJECT", status="403", code="AccessDenied", key="absent"
+    )
 
 
 def test_lines_outlive_an_orderly_stop_and_a_kill(tmp_path):

@@ -129,7 +129,7 @@ def _count(exchange: "Exchange", watch: Watch, status: int, sent_bytes: int, sec
     assert exchange.bucket is not None
     version, late = exchange.notes.version, exchange.notes.late_error
     served = Served(
-        kind=_kind(exchange.operation),
+        kind=_kind(exchange.operation, exchange.request.method),
         status=status if late is None else late.status,
         received_bytes=exchange.wire.received_bytes,
         sent_bytes=sent_bytes,
@@ -142,11 +142,11 @@ def _count(exchange: "Exchange", watch: Watch, status: int, sent_bytes: int, sec
             metrics.count_filtered(exchange.bucket.name, one.id, served)
 
 
-def _kind(operation: "Operation") -> str:
+def _kind(operation: "Operation", method: str) -> str:
     """As S3's request metrics tell requests apart."""
     if operation.name in _KINDS:
         return _KINDS[operation.name]
-    if operation.method == "HEAD":
+    if method == "HEAD":
         return "head"
     return (
         operation.method.lower() if operation.scope == "object" and operation.method != "OPTIONS" else "other"
