@@ -32,7 +32,11 @@ def serving(directory: Path, vault_url: str, day_s: float = DAY_S) -> Server:
         directory,
         workers=1,
         options=("--lifecycle-debug-day-s", str(day_s), "--garbage-grace-s", "1"),
-        environment={"OBJSTORE_REMOTES": json.dumps(remotes), "OBJSTORE_TIERS": TIERS},
+        environment={
+            "OBJSTORE_REMOTES": json.dumps(remotes),
+            "OBJSTORE_TIERS": TIERS,
+            "OBJSTORE_SSE_C_OVER_HTTP": "true",
+        },
     )
 
 
@@ -288,6 +292,8 @@ def test_encrypted_objects_are_moved_as_they_lie(pair):
     keys = {"sse": {"ServerSideEncryption": "AES256"}, "kms": {"ServerSideEncryption": "aws:kms"}}
     for key, how in keys.items():
         s3.put_object(Bucket="sealed", Key=key, Body=body, **how)
+    customer = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": "k" * 32}
+    s3.put_object(Bucket="sealed", Key="customer", Body=body, **customer)
     upload = {"Bucket": "sealed", "Key": "parts"}
     upload["UploadId"] = s3.create_multipart_upload(**upload, ServerSideEncryption="AES256")["UploadId"]
     parts = [
@@ -299,9 +305,19 @@ def test_encrypted_objects_are_moved_as_they_lie(pair):
     put_rule(s3, "sealed", Transitions=AT_ONCE)
     for key in (*keys, "parts"):
         wait_until(has_class(s3, "sealed", key, "STANDARD_IA"))
+    wait_until(lambda: len(pair.stored().keys() - before.keys()) == 5)
+    wait_until(
+        lambda: (
+            {e["StorageClass"] for e in s3.list_objects_v2(Bucket="sealed")["Contents"]} == {"STANDARD_IA"}
+        )
+    )
     s3.delete_bucket_lifecycle(Bucket="sealed")
     places = pair.stored().keys() - before.keys()
-    assert len(places) == 4
+    assert len(places) == 5
+    got = s3.get_object(Bucket="sealed", Key="customer", Range="bytes=70000-", **customer)
+    assert got["Body"].read() == body[70000:] and got["StorageClass"] == "STANDARD_IA"
+    refusal = refused(s3.get_object, Bucket="sealed", Key="customer")
+    assert refusal["ResponseMetadata"]["HTTPStatusCode"] == 400
     for place in places:
         assert b"secret" not in pair.far.get_object(Bucket="tier", Key=place)["Body"].read()
     for key in keys:
@@ -432,3 +448,28 @@ def test_a_server_by_others_as_tier(tmp_path):
         finally:
             if server.process is not None:
                 server.kill()
+
+
+def test_a_noncurrent_version_is_restored_by_its_id(pair):
+    s3, old_body = pair.s3, b"old" * 1000
+    s3.create_bucket(Bucket="older")
+    s3.put_bucket_versioning(Bucket="older", VersioningConfiguration={"Status": "Enabled"})
+    old = s3.put_object(Bucket="older", Key="a", Body=old_body)["VersionId"]
+    s3.put_object(Bucket="older", Key="a", Body=b"new")
+    put_rule(s3, "older", NoncurrentVersionTransitions=[{"NoncurrentDays": 0, "StorageClass": "GLACIER"}])
+    name = {"Bucket": "older", "Key": "a", "VersionId": old}
+    wait_until(lambda: s3.head_object(**name).get("StorageClass") == "GLACIER")
+    assert s3.get_object(Bucket="older", Key="a")["Body"].read() == b"new"
+    current = {"Bucket": "older", "Key": "a", "RestoreRequest": {"Days": 60}}
+    assert refused(s3.restore_object, **current)["Error"]["Code"] == "InvalidObjectState"
+    assert refused(s3.get_object, **name)["Error"]["Code"] == "InvalidObjectState"
+    s3.restore_object(**current, VersionId=old)
+    wait_until(lambda: "false" in s3.head_object(**name)["Restore"])
+    assert s3.get_object(**name)["Body"].read() == old_body
+    asked = {"OptionalObjectAttributes": ["RestoreStatus"]}
+    newest, oldest = s3.list_object_versions(Bucket="older", **asked)["Versions"]
+    assert "RestoreStatus" not in newest and not oldest["RestoreStatus"]["IsRestoreInProgress"]
+    places = pair.stored().keys()
+    s3.delete_object(**name)
+    wait_until(lambda: len(places - pair.stored().keys()) == 1)
+    assert s3.get_object(Bucket="older", Key="a")["Body"].read() == b"new"
