@@ -43,10 +43,11 @@ from objstore.meta.commands import (
     StagePart,
     TransitionVersion,
 )
+from objstore.meta.commands.lifecycle import is_awaited
 from objstore.meta.interface import Conflict
 from objstore.model import BlobRef, ObjectVersion, Part
 from objstore.remote.tier_store import Tier, TierStore, TierUnavailable
-from objstore.s3 import replication, tokens
+from objstore.s3 import tokens
 from objstore.s3.access_log import TRANSITIONS
 from objstore.s3.documents.lifecycle import DAY_MS
 from objstore.s3.expiry import Calendar, prefixes
@@ -188,7 +189,7 @@ class Transitions:
         version = await self._metadata.read(queries.version, due.bucket.id, due.key, due.id)
         if version is None or version.sequence != due.version.sequence:
             return "changed"
-        if replication.is_unsent(version.attributes):
+        if await self._metadata.read(is_awaited, due.bucket.id, due.key, due.id):
             return "waits"  # at an archive its bytes could not be read
         if version.upload_id is not None:
             return await self._move_parts(due, version, version.upload_id, tier)

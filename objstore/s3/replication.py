@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal, cast
 from urllib.parse import quote, unquote
 
-from objstore.model import Attributes
+from objstore.model import Attributes, EncryptionMethod
 
 EXTRA: Final = "replication"
 HEADER: Final = "x-amz-replication-status"
@@ -48,7 +48,13 @@ def progress_of(attributes: Attributes) -> dict[str, Progress]:
 
 
 def is_unsent(attributes: Attributes) -> bool:
-    """Whether a version is still to go somewhere, or failed to: its bytes are needed here."""
+    """Whether a version is still to go somewhere, or failed to: its bytes are needed here.
+
+    Not of one whose key only its owner has: it can never be sent.
+    """
+    encryption = attributes.encryption
+    if encryption is not None and encryption.method is EncryptionMethod.CUSTOMER:
+        return False
     return any(one.status != "COMPLETED" for one in progress_of(attributes).values())
 
 

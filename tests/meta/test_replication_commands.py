@@ -21,6 +21,7 @@ from objstore.meta.commands import (
     SetVersioning,
 )
 from objstore.meta.commands import replication as module
+from objstore.meta.commands.lifecycle import digest_of
 from objstore.meta.commands.objects import RAISED_MAX
 from objstore.meta.interface import BucketStateInvalid, Command
 from objstore.model import NULL_VERSION, Attributes, ObjectVersion, Replica, Versioning
@@ -203,6 +204,27 @@ def test_a_status_touches_nothing_else(facts: Facts) -> None:
     facts.write(DeleteVersion(facts.bucket_id, "gone", "owner", version_id="v3"))
     facts.finish(Sent(facts.due()[0].sequence, "COMPLETED"))
     assert queries.replications_waiting(facts.db) == (0, 0, None)
+
+
+def test_what_is_not_yet_where_it_is_to_go_is_not_expired(facts: Facts) -> None:
+    facts.write(commands.SetSubresource(facts.bucket_id, "lifecycle", b"<rules/>"))
+    facts.write(SetReplication(facts.bucket_id, b"<rules/>"))
+    past, latest = facts.put("key", "v1", EVERYTHING), facts.put("key", "v2")
+    expire = commands.ExpireVersion(
+        facts.bucket_id,
+        "key",
+        "v1",
+        past.sequence,
+        {},
+        digest_of(b"<rules/>"),
+        "owner",
+        successor=latest.sequence,
+    )
+    assert facts.write(expire) is None
+    facts.finish(Sent(facts.due()[0].sequence, "FAILED"))
+    assert facts.write(expire) is None
+    facts.write(SetReplication(facts.bucket_id, None))
+    assert facts.write(expire) == Deleted("v1", is_delete_marker=False, existed=True)
 
 
 # What exists

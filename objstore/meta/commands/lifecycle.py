@@ -12,6 +12,7 @@ from typing import ClassVar, Final, Protocol
 import xxhash
 
 from objstore.meta import queries
+from objstore.meta.commands.buckets import REPLICATION
 from objstore.meta.commands.objects import Deleted, DeleteVersion
 from objstore.meta.commands.uploads import AbortUpload
 from objstore.meta.interface import Database
@@ -104,6 +105,14 @@ def _is_still_noncurrent(db: Database, judged: Judged, slot: tuple[int, bytes]) 
     return newer is not None and newer[0] == judged.newer_kept
 
 
+def is_awaited(db: Database, bucket_id: int, key: str, version_id: str) -> bool:
+    """Whether a version is to be replicated and is not yet where it is to go."""
+    if queries.subresource(db, bucket_id, REPLICATION) is None:
+        return False
+    version = queries.version(db, bucket_id, key, version_id)
+    return version is not None and replication.is_unsent(version.attributes)
+
+
 @dataclass(frozen=True, slots=True)
 class ExpireVersion:
     """A lifecycle rule has run out for one version: delete it as DELETE would, if all is as it was judged.
@@ -112,7 +121,8 @@ class ExpireVersion:
     `successor` is the sequence of the next newer version (0: it is the latest), `newer_kept` how many
     newer noncurrent versions must be there. A latest live version goes as DELETE without a version id
     takes it (`new_version_id` for its marker), every other one for good; a latest delete marker only if
-    nothing else of its key is left. What is still to be replicated, or failed to be, is not removed for good.
+    nothing else of its key is left. What is still to be replicated, or failed to be, is not removed for good
+    while the bucket has rules for that.
     Returns what was done, None when something is no longer so.
 
     Raises Locked; Conflict when versioning was enabled meanwhile and no `new_version_id` is proposed.
@@ -137,10 +147,8 @@ class ExpireVersion:
             return None
         slot = (self.bucket_id, self.key.encode())
         is_for_good = bool(self.successor or self.is_marker)
-        if is_for_good:
-            version = queries.version(db, self.bucket_id, self.key, self.version_id)
-            if version is not None and replication.is_unsent(version.attributes):
-                return None
+        if is_for_good and is_awaited(db, self.bucket_id, self.key, self.version_id):
+            return None
         if not self.successor and self.is_marker and db.one(_OTHER, (*slot, self.version_id)) is not None:
             return None
         return DeleteVersion(

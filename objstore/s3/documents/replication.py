@@ -346,14 +346,17 @@ def rules_for(
     document: ReplicationConfiguration, key: str, rule_id: str | None = None
 ) -> list[ReplicationRule]:
     """The enabled rules whose prefix a key has (of this id alone, if one is given), the first one first."""
-    found = [
+    return [
         rule
-        for rule in document.rules
-        if rule.status == "Enabled"
-        and key.startswith(prefix_of(rule))
-        and (rule_id is None or rule.id == rule_id)
+        for rule in in_order(document)
+        if key.startswith(prefix_of(rule)) and (rule_id is None or rule.id == rule_id)
     ]
-    return sorted(found, key=lambda rule: -(rule.priority or 0))
+
+
+def in_order(document: ReplicationConfiguration) -> list[ReplicationRule]:
+    """The enabled rules, that of the highest priority first."""
+    enabled = [rule for rule in document.rules if rule.status == "Enabled"]
+    return sorted(enabled, key=lambda rule: -(rule.priority or 0))
 
 
 def rule_to(
