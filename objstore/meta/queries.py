@@ -7,7 +7,7 @@ limit, and go by primary key, so that a job can stop anywhere and go on.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from objstore.meta.interface import Database
+from objstore.meta.interface import Database, one_statement
 from objstore.meta.layout import Layout
 from objstore.meta.listing import (
     ListedObject,
@@ -260,6 +260,7 @@ _PAST_VERSION = _PAST + "AND h.version_id = ?"
 _NEWEST_PAST = _PAST + "ORDER BY h.reverse_sequence LIMIT 1"
 
 
+@one_statement
 def current(db: Database, bucket_id: int, key: str) -> ObjectVersion | None:
     """The current version if it is live: None for a key never written, deleted or under a marker."""
     row = db.one(_CURRENT, (bucket_id, key.encode()))

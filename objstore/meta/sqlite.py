@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 from urllib.parse import quote
 
-from objstore.meta.interface import Database, Row, Unavailable
+from objstore.meta.interface import Database, Row, Unavailable, is_one_statement
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -62,6 +62,8 @@ class Reader:
     def run(self, query: Query[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """What `query` finds, in one snapshot. Raises IndexDamaged, Unavailable, whatever `query` raises."""
         try:
+            if is_one_statement(query):
+                return query(self, *args, **kwargs)
             self._execute("BEGIN")
             try:
                 return query(self, *args, **kwargs)
