@@ -46,6 +46,8 @@ TERMINATOR: Final = "aws4_request"
 SKEW_S_MAX: Final = 15 * 60
 EXPIRES_S_MAX: Final = 7 * 24 * 3600
 SIGNED_HEADERS_MAX: Final = 200
+CLAIM_PARTS_CACHED: Final = 256
+"""Credential scopes and lists of signed headers: a client sends the same all day."""
 SIGNING_KEYS_CACHED: Final = 4096
 
 UNSIGNED_PAYLOAD: Final = "UNSIGNED-PAYLOAD"
@@ -540,6 +542,7 @@ def _presigned_payload(in_query: str | None, in_header: str | None) -> str:
     return payload
 
 
+@lru_cache(CLAIM_PARTS_CACHED)
 def _credential(text: str, malformed: Callable[[str], S3Error]) -> tuple[str, Scope]:
     parts = text.split("/")
     if len(parts) != 5 or not all(parts):
@@ -554,6 +557,7 @@ def _credential(text: str, malformed: Callable[[str], S3Error]) -> tuple[str, Sc
     return access_key, Scope(date, region, service)
 
 
+@lru_cache(CLAIM_PARTS_CACHED)
 def _signed_headers(text: str, malformed: Callable[[str], S3Error]) -> tuple[str, ...]:
     names = tuple(text.split(";"))
     if (
