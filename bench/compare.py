@@ -45,13 +45,19 @@ def show(name: str, before: list[Result], after: list[Result]) -> None:
     """A row: the medians of both, and the median and middle half of the ratios of each round."""
     ratios = [b.cpu_ms / a.cpu_ms for a, b in zip(before, after, strict=True)]
     quarter, middle, three_quarters = statistics.quantiles(ratios, n=4)
+    roles = sorted({role for result in (*before, *after) for role in result.cpu_ms_by_role})
+    by_role = ", ".join(f"{role} {_of(role, before):.3f} -> {_of(role, after):.3f}" for role in roles)
     rates = [b.rate / a.rate for a, b in zip(before, after, strict=True)]
     print(
         f"{name:16} cpu {statistics.median(r.cpu_ms for r in before):6.3f} -> "
         f"{statistics.median(r.cpu_ms for r in after):6.3f} ms, ratio {middle:.3f} "
-        f"({quarter:.3f}-{three_quarters:.3f}); rate ratio {statistics.median(rates):.3f}",
+        f"({quarter:.3f}-{three_quarters:.3f}); {by_role}; rate ratio {statistics.median(rates):.3f}",
         flush=True,
     )
+
+
+def _of(role: str, results: list[Result]) -> float:
+    return statistics.median(result.cpu_ms_by_role.get(role, 0.0) for result in results)
 
 
 def main() -> None:
