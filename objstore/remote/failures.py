@@ -18,6 +18,8 @@ BUSY_CODES: Final = frozenset(
 )
 """Codes that say nothing against the request: the same one may be answered otherwise later."""
 BUSY_STATUSES: Final = frozenset({408, 429})
+NOT_IMPLEMENTED: Final = 501
+"""The one status of a fault that is an answer: it will be the same tomorrow."""
 
 _parser: Final = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
 
@@ -38,7 +40,8 @@ class RemoteError(Exception):
 def raised(status: int, body: bytes, what: str) -> RemoteError | RemoteUnavailable:
     """The exception for an answer that is no success. `what` was asked, for people."""
     code, message = text_in(body, "Code") or "", text_in(body, "Message") or ""
-    if status >= 500 or status in BUSY_STATUSES or code in BUSY_CODES:
+    is_fault = status >= 500 and status != NOT_IMPLEMENTED
+    if is_fault or status in BUSY_STATUSES or code in BUSY_CODES:
         return RemoteUnavailable(f"{what}: {status} {code}")
     return RemoteError(status, code, message)
 

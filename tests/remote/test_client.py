@@ -242,6 +242,7 @@ def test_what_cannot_be_reached_is_unavailable(url: str) -> None:
         (400, b"<Error><Code>RequestTimeout</Code></Error>", RemoteUnavailable),
         (429, b"", RemoteUnavailable),
         (403, b"<Error><Code>AccessDenied</Code></Error>", RemoteError),
+        (501, b"<Error><Code>NotImplemented</Code></Error>", RemoteError),
         (301, b"<Error><Code>PermanentRedirect</Code></Error>", RemoteError),
         (307, b"", RemoteError),
         (400, b"<!DOCTYPE html><html>&nbsp;", RemoteError),
