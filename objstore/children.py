@@ -152,6 +152,7 @@ def _services(
 ) -> "Services":
     """What S3 operations mean, over this process's stores; `reader` is its own among those who read."""
     from objstore.keepers import envelopes_of, keyring_of
+    from objstore.meta.live import LiveFeed
     from objstore.service import build_services
     from objstore.service.buckets import BucketRules
     from objstore.service.encryption import EncryptionRules
@@ -174,6 +175,7 @@ def _services(
         targets=kinds_of(target.get_secret_value() for target in config.targets),
         lifecycle_day_s=config.lifecycle_debug_day_s,
         remotes={remote.name: remote.users for remote in config.remotes},
+        feed=LiveFeed(str(order.runtime.ledger_socket)),
         select=SelectLimits(config.select_concurrency, config.select_memory_bytes, config.select_time_s),
     )
 
@@ -287,6 +289,7 @@ async def _work(order: Order) -> None:
     try:
         await stop.wait()
     finally:
+        services.listeners.close()  # they would stay for as long as they are let
         await server.drain(config.drain_s)
         observing.cancel()
         await asyncio.get_running_loop().run_in_executor(None, spool.close)

@@ -238,6 +238,9 @@ REPLICATION_LAG_SECONDS: Final = Gauge(
     "How long ago the oldest change was made that waits to be replicated; 0: none waits.",
     multiprocess_mode="mostrecent",
 )
+LIVE_EVENTS_DROPPED: Final = Counter(
+    "objstore_live_events_dropped", "Events that a listener missed because it was too slow."
+)
 LIFECYCLE_ACTIONS: Final = Counter(
     "objstore_lifecycle_actions",
     "What lifecycle rules had run out for, by action, and what came of it (done, locked, changed; of "

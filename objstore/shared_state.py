@@ -7,6 +7,9 @@ everyone else drops its cache when the number has moved.
 Slot 1 is the index generation: a ledger that is ready to serve writes the number of its index here;
 whoever reads another index opens this one first.
 
+Slot 2 is how many connections listen to what changes, as the ledger counts them: whoever changes an object
+looks here whether word of it is wanted.
+
 The slots after these say, per worker and for the jobs process, when its oldest read under way began
 (milliseconds, 0 for none). The garbage job keeps the bytes of an object that was deleted after that, so
 that a download in progress is not cut off. Each slot has one writer; 8-byte aligned stores are atomic on
@@ -23,7 +26,8 @@ JOBS_READER: Final = MAX_READERS - 1
 """The reader that the jobs process is: the workers are those from 0 on."""
 _EPOCH: Final = 0
 _INDEX_GENERATION: Final = 1
-_READERS: Final = 2
+_LISTENERS: Final = 2
+_READERS: Final = 3
 _SIZE: Final = 8 * (_READERS + MAX_READERS)
 
 
@@ -64,6 +68,15 @@ class SharedState:
     def set_index_generation(self, generation: int) -> None:
         """Only the ledger may call this, once it is ready and before it takes a command."""
         self._slots[_INDEX_GENERATION] = generation
+
+    @property
+    def listener_count(self) -> int:
+        """How many listen to the ledger's live events."""
+        return self._slots[_LISTENERS]
+
+    def set_listener_count(self, count: int) -> None:
+        """Only the ledger may call this."""
+        self._slots[_LISTENERS] = count
 
     def set_oldest_read(self, worker: int, began_ms: int) -> None:
         """Worker `worker` (0-based) has reads under way since `began_ms`; 0: none."""

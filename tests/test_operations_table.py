@@ -18,6 +18,8 @@ OUR_OWN = {
     "PostObject",
     "PreflightBucket",
     "PreflightObject",
+    "ListenNotification",
+    "ListenBucketNotification",
     "ListTagsForResource",
     "TagResource",
     "UntagResource",

@@ -112,7 +112,7 @@ def _refuse_leftovers(row: Operation, query: Mapping[str, str], headers: Contain
     own = {flag.partition("=")[0] for flag in row.query}
     for name, value in query.items():
         is_known = name in parameters or (name in _OBJECT_PARAMETERS and row.scope == "object")
-        if is_known or name in own or name.lower().startswith("x-amz-"):
+        if is_known or name in own or name in row.qualifiers or name.lower().startswith("x-amz-"):
             continue
         if name in _FLAGS or not value or name in _OBJECT_PARAMETERS:
             raise errors.NotImplemented(

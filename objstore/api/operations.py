@@ -25,6 +25,7 @@ from objstore.api.handlers import (
     deleting,
     encryption,
     lifecycle,
+    listening,
     listing,
     locking,
     multipart,
@@ -96,6 +97,8 @@ class Operation:
     """x-amz-checksum-* speaks of the object that results, not of this request's body."""
     stores_body: bool = False
     """The body is bytes to store, so that its absence must be said by a length of zero (else 411)."""
+    qualifiers: frozenset[str] = frozenset()
+    """Query parameters that qualify it, besides those that may come with any operation."""
     event: str | None = None
     """The event that tells subscribers of it."""
     reason: str = ""
@@ -107,6 +110,7 @@ class Operation:
         return len(self.query) + (self.header is not None)
 
 
+LISTENING: Final = frozenset({"ping", "suffix"})
 LATER: Final = "Not built yet."
 DIRECTORY: Final = "Belongs to directory buckets, which this server has none of."
 TABLES: Final = "Belongs to S3 Metadata's tables, which need a table service beside the object store."
@@ -241,6 +245,8 @@ OPERATIONS: Final = (
 
     # What browsers ask before a request to another origin. Nobody signs it and no action names it: the
     # bucket's CORS rules alone decide.
+    Operation("ListenNotification",       "GET", "service", ("events",), "s3:ListenNotification",       listening.listen, qualifiers=LISTENING),
+    Operation("ListenBucketNotification", "GET", "bucket",  ("events",), "s3:ListenBucketNotification", listening.listen, qualifiers=LISTENING),
     Operation("PreflightBucket", "OPTIONS", "bucket", (), None, cors.preflight),
     Operation("PreflightObject", "OPTIONS", "object", (), None, cors.preflight),
 

@@ -37,7 +37,7 @@ CONTROL_VERSION: Final = "v20180820"
 """The first segment of S3 Control's paths; only with its x-amz-account-id is it no bucket."""
 ACCOUNT_BLOCK_PATH: Final = "configuration/publicAccessBlock"
 """The rest of the path, where it is about public access to an account's buckets."""
-REPEATABLE: Final = frozenset({"tagKeys"})
+REPEATABLE: Final = frozenset({"events", "tagKeys"})
 """Query parameters that may come several times."""
 PARSE_INLINE_BYTES: Final = 32 * 1024
 """Longer documents are parsed off the event loop."""

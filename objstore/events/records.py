@@ -11,6 +11,7 @@ from urllib.parse import quote_plus
 
 from objstore.events.targets import target_of
 from objstore.meta.commands import Notice
+from objstore.meta.commands.events import LIVE
 from objstore.meta.queries import Event
 from objstore.model import Bucket
 from objstore.s3.documents.notification import NotificationConfiguration, is_told, subscriptions
@@ -41,6 +42,10 @@ class Origin:
 
 RULES: Final = "s3.amazonaws.com"
 """Whom S3 names where its own rules did it."""
+
+
+LIVE_ID: Final = "listen"
+"""The configuration that records name where there is none: somebody listens."""
 
 
 def about(
@@ -74,6 +79,14 @@ def notices(
         for event in events
         if is_told(one, event, key)
     )
+
+
+def live_notices(
+    bucket: Bucket, events: Collection[str], origin: Origin, data: Mapping[str, Any] | None = None
+) -> tuple[Notice, ...]:
+    """Word of these events for whoever listens now."""
+    facts = about(origin, bucket, LIVE_ID, data)
+    return tuple(Notice(event, LIVE, facts) for event in events)
 
 
 def document_of(event: Event) -> dict[str, Any]:

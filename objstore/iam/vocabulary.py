@@ -2,7 +2,8 @@
 
 A policy with any other word is refused when it is put: a misspelt action in a Deny, or a condition on
 something that is never there, would protect nothing and look as if it did.
-Source: Service Authorization Reference, "Actions, resources, and condition keys for Amazon S3".
+Source: Service Authorization Reference, "Actions, resources, and condition keys for Amazon S3"; the actions
+that begin with Listen are MinIO's.
 """
 
 from typing import Final
@@ -36,9 +37,11 @@ _BUCKET: Final = """
     PutInventoryConfiguration PutLifecycleConfiguration PutMetricsConfiguration
     PutReplicationConfiguration UpdateBucketMetadataAnnotationTableConfiguration
     UpdateBucketMetadataInventoryTableConfiguration UpdateBucketMetadataJournalTableConfiguration
-    ListTagsForResource TagResource UntagResource
+    ListTagsForResource TagResource UntagResource ListenBucketNotification
 """
-_ACCOUNT: Final = "GetAccountPublicAccessBlock ListAllMyBuckets PutAccountPublicAccessBlock"
+_ACCOUNT: Final = """
+    GetAccountPublicAccessBlock ListAllMyBuckets ListenNotification PutAccountPublicAccessBlock
+"""
 
 
 def _names(words: str) -> frozenset[str]:

@@ -21,10 +21,11 @@ from itertools import groupby
 from typing import Any, Final, cast
 
 from objstore import clock, metrics
-from objstore.events.records import RULES, Origin, notices
+from objstore.events.records import RULES, Origin
 from objstore.jobs import walk
 from objstore.jobs.access_logs import RulesLog
 from objstore.jobs.job import JobSettings, Pace, all_of
+from objstore.jobs.telling import wanted_of
 from objstore.meta import commands, queries
 from objstore.meta.client import Metadata
 from objstore.meta.commands import Announced, Deleted, ExpireUpload, ExpireVersion
@@ -456,9 +457,7 @@ class Lifecycle:
     async def _announced(self, due: Due, command: ExpireVersion) -> Command[Deleted | None]:
         """The command, with word of it to those who want to be told of what rules delete."""
         document = self._told.get(due.bucket.id)
-        if document is None:
-            return command
-        wanted = notices(document, due.bucket, due.key, _EVENTS, _ORIGIN)
+        wanted = wanted_of(self._metadata, document, due.bucket, due.key, _EVENTS, _ORIGIN)
         if not wanted:
             return command
         return cast(

@@ -145,6 +145,11 @@ class Metadata:
         result: R = self._codec.decode_result(await self._ask(encoded))
         return result
 
+    @property
+    def is_anyone_listening(self) -> bool:
+        """Whether word of changes is wanted by those who listen now."""
+        return self._shared is not None and self._shared.listener_count > 0
+
     async def ledger_status(self) -> dict[str, Any]:
         """How the ledger stands (see LedgerStatus). Raises Busy, Unavailable."""
         status: dict[str, Any] = await self._ask(wire.STATUS)

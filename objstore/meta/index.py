@@ -48,6 +48,8 @@ class LedgerDatabase:
     def __init__(self, connection: apsw.Connection, issued: int) -> None:
         self.connection = connection
         self.issued = issued
+        self.told: list[Row] = []
+        """What commands told since it was last emptied, committed or not."""
         self._execute = connection.execute
         self._changes = connection.changes
 
@@ -68,6 +70,9 @@ class LedgerDatabase:
     def next_sequence(self) -> int:
         self.issued += 1
         return self.issued
+
+    def tell(self, event: Row) -> None:
+        self.told.append(event)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ class MetaDrive:
 
 
 class Database(Protocol):
-    """Five calls over which every command and query is written once, in SQL both engines share.
+    """Six calls over which every command and query is written once, in SQL both engines share.
 
     A command runs inside one transaction; a query inside one read snapshot. Parameters are `?`.
     """
@@ -45,6 +45,10 @@ class Database(Protocol):
 
     def next_sequence(self) -> int:
         """The next commit sequence number: unique, growing in commit order, never reused."""
+        ...
+
+    def tell(self, event: Row) -> None:
+        """Let those who listen know of `event` (plain values) once this is committed. Nothing is stored."""
         ...
 
 

@@ -12,7 +12,7 @@ import signal
 import sys
 from asyncio import Transport
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -23,7 +23,7 @@ import uvloop
 from objstore import metrics
 from objstore.meta import schema as tables
 from objstore.meta import wire
-from objstore.meta.interface import Busy, Command, MetadataError, Refusal
+from objstore.meta.interface import Busy, Command, MetadataError, Refusal, Row
 from objstore.meta.ledger_core import LedgerCore
 from objstore.meta.start import LedgerSettings, Schema
 from objstore.shared_state import SharedState
@@ -38,6 +38,8 @@ BATCH_BYTES_MAX: Final = 8 << 20
 WAITING_COMMANDS_MAX: Final = 8192
 """Commands that wait for the next batch; past it they are answered Busy at once."""
 WAITING_BYTES_MAX: Final = 64 << 20
+TELLING_BYTES_MAX: Final = 1 << 20
+"""A listener that has not taken so much of what it was told misses what comes next."""
 UPKEEP_S: Final = 1.0
 SWITCH_S: Final = 0.0005
 """How long upkeep in a thread may hold up a commit (the interpreter's default is ten times that)."""
@@ -81,7 +83,7 @@ async def _serve(
     shared: SharedState,
     on_ready: Callable[[], None] | None,
 ) -> None:
-    server = LedgerServer(core, codec)
+    server = LedgerServer(core, codec, shared)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         with suppress(NotImplementedError, RuntimeError):  # not in the main thread: tests
@@ -90,15 +92,19 @@ async def _serve(
     # The ledger before may have committed configuration and died before it said so. From here on nobody reads
     # an index that lacks it, so what was cached under the old number is all that can be stale.
     shared.advance_epoch()
+    shared.set_listener_count(0)
     await server.serve(socket_path, on_ready)
 
 
 class LedgerServer:
     """Commands in, answers out, over a Unix socket."""
 
-    def __init__(self, core: LedgerCore, codec: wire.Codec) -> None:
+    def __init__(self, core: LedgerCore, codec: wire.Codec, shared: SharedState) -> None:
         self._core = core
         self._codec = codec
+        self._shared = shared
+        self._listeners: dict[_Session, int] = {}
+        """With the number of their question."""
         self._waiting: list[tuple[_Session, int, bytes]] = []
         self._waiting_bytes = 0
         self._is_batch_due = False
@@ -140,6 +146,8 @@ class LedgerServer:
     def forget(self, session: "_Session") -> None:
         """A client has gone. What it sent is committed all the same."""
         self._sessions.discard(session)
+        if self._listeners.pop(session, None) is not None:
+            self._shared.set_listener_count(len(self._listeners))
 
     def take(self, session: "_Session", questions: list[tuple[int, bytes | str]]) -> None:
         """A frame of commands has come."""
@@ -147,6 +155,10 @@ class LedgerServer:
         for number, question in questions:
             if question in (wire.VERIFY, wire.VERIFY_ALL):
                 self._verify(session, number, is_deep=question == wire.VERIFY_ALL)
+            elif question == wire.LISTEN:
+                self._listeners[session] = number
+                self._shared.set_listener_count(len(self._listeners))
+                session.send(wire.frame([(number, wire.OK, None)]))
             elif isinstance(question, str):
                 refused.append((number, wire.OK, self._answer_word(question)))
             elif len(self._waiting) >= WAITING_COMMANDS_MAX or self._waiting_bytes >= WAITING_BYTES_MAX:
@@ -201,11 +213,20 @@ class LedgerServer:
             answers.setdefault(session, []).append((number, *self._encoded(outcome)))
         for session, found in answers.items():
             session.send(wire.frame(found))
+        if self._core.told and self._listeners:
+            self._tell(self._core.told)
         _count(commands, outcomes)
         metrics.LEDGER_WAITING.set(len(self._waiting))
         self._stop_on_failure()
         if self._core.is_upkeep_due:
             self._maintain()
+
+    def _tell(self, events: Sequence[Row]) -> None:
+        for session, number in self._listeners.items():
+            if session.waiting_bytes > TELLING_BYTES_MAX:
+                metrics.LIVE_EVENTS_DROPPED.inc(len(events))
+            else:
+                session.send(wire.frame([(number, wire.OK, event) for event in events]))
 
     def _take_batch(self) -> "list[tuple[_Session, int, bytes]]":
         count = length = 0
@@ -271,6 +292,11 @@ class _Session(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         self._server.forget(self)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Sent, and not taken by the other side."""
+        return 0 if self._transport is None else self._transport.get_write_buffer_size()
 
     def send(self, frame: bytes) -> None:
         if self._transport is not None:

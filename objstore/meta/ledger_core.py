@@ -26,7 +26,15 @@ from objstore.meta import schema as tables
 from objstore.meta.crew import Crew
 from objstore.meta.index import LedgerDatabase
 from objstore.meta.index_sync import IndexNotWritten, IndexSync
-from objstore.meta.interface import Command, Conflict, MetadataError, OutcomeUnknown, Refusal, Unavailable
+from objstore.meta.interface import (
+    Command,
+    Conflict,
+    MetadataError,
+    OutcomeUnknown,
+    Refusal,
+    Row,
+    Unavailable,
+)
 from objstore.meta.journal import JournalLost
 from objstore.meta.position import Position
 from objstore.meta.start import LedgerSettings, Schema, Started, start
@@ -88,6 +96,8 @@ class LedgerCore:
         self._sync = IndexSync(started.index.path, is_parallel=settings.is_parallel)
         self.failure: str | None = None
         """Why this ledger must stop and start anew; None while all is well."""
+        self.told: list[Row] = []
+        """What the last batch told those who listen."""
 
     @classmethod
     def open(
@@ -126,9 +136,11 @@ class LedgerCore:
     def commit(self, batch: Sequence[Command[Any]]) -> list[Any]:
         """Decide and commit commands in order, all in one record; for each its result or an exception.
 
+        `told` is then what they told of what was committed.
         Exceptions are values here: Refusal and Conflict from the command itself, Unavailable (nothing
         was written), OutcomeUnknown (`failure` is set then), MetadataError for a command with a defect.
         """
+        self.told = []
         if self.failure is not None:
             return [Unavailable(self.failure)] * len(batch)
         if self._journal is None:
@@ -163,6 +175,7 @@ class LedgerCore:
         before = self._position
         now_ms = max(clock.now_ms(), before.clock_ms)
         is_written = False
+        self._database.told = []
         try:
             self._execute("BEGIN IMMEDIATE")
             session = apsw.Session(self._connection, "main")
@@ -189,6 +202,7 @@ class LedgerCore:
                 self._undo(before)
                 raise Unavailable(f"index: {exc}") from exc
             raise _IndexLost(exc, is_written) from exc
+        self.told = self._database.told
         self._position = self._index.position = after
         self._upkeep.journal_bytes += len(changeset)
         self._tell_others(batch, outcomes)
@@ -205,6 +219,7 @@ class LedgerCore:
     def _decide(self, command: Command[Any], now_ms: int) -> Any:
         """One command in its savepoint: its result, or the exception that undid it."""
         self._execute("SAVEPOINT command")
+        told_before = len(self._database.told)
         try:
             result = command.apply(self._database, now_ms)
         except (Refusal, Conflict) as exc:
@@ -217,6 +232,7 @@ class LedgerCore:
         else:
             self._execute("RELEASE command")
             return result
+        del self._database.told[told_before:]
         self._execute("ROLLBACK TO command")
         self._execute("RELEASE command")
         return outcome

@@ -7,7 +7,7 @@ limit, and go by primary key, so that a job can stop anywhere and go on.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from objstore.meta.interface import Database, one_statement
+from objstore.meta.interface import Database, Row, one_statement
 from objstore.meta.layout import Layout
 from objstore.meta.listing import (
     ListedObject,
@@ -480,10 +480,13 @@ def events_for(db: Database, target: str, limit: int = 100) -> list[Event]:
         "WHERE target = ? ORDER BY sequence LIMIT ?",
         (target, limit),
     )
-    return [
-        Event(sequence, name, bucket_id, key.decode(), *rest)
-        for sequence, name, bucket_id, key, *rest in rows
-    ]
+    return [event_of(row) for row in rows]
+
+
+def event_of(row: Row) -> Event:
+    """The event of a row of the outbox."""
+    sequence, target, bucket_id, key, *rest = row
+    return Event(sequence, target, bucket_id, key.decode(), *rest)
 
 
 def events_waiting(db: Database) -> dict[str, int]:

@@ -88,6 +88,9 @@ class Reader:
     def next_sequence(self) -> int:
         raise AssertionError("queries do not write")
 
+    def tell(self, event: Row) -> None:
+        raise AssertionError("queries do not write")
+
     def close(self) -> None:
         """Give the connection back. Idempotent."""
         self._connection.close()

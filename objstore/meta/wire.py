@@ -39,6 +39,8 @@ VERIFY_ALL: Final = "verify all"
 """The same, and the index is compared with what the journal makes of it."""
 REBUILD: Final = "rebuild"
 """Sent in place of a command: the ledger stops, and the next one builds the index anew."""
+LISTEN: Final = "listen"
+"""Sent in place of a command: answered with nothing, and from then on with the events that commands tell."""
 SUSPECT: Final = "suspect"
 """Sent in place of a command by a reader that found the index damaged: the ledger looks at it itself."""
 

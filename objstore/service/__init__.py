@@ -12,6 +12,7 @@ from objstore.service.copy import Copies
 from objstore.service.deleting import Deletions
 from objstore.service.encryption import EncryptionRules, Encryptions
 from objstore.service.facts import Facts
+from objstore.service.listeners import NO_FEED, Feed, Listeners
 from objstore.service.listing import Listings
 from objstore.service.locks import Locks
 from objstore.service.multipart import Uploads
@@ -44,6 +45,7 @@ class Services:
     subresources: Subresources
     locks: Locks
     notifications: Notifications
+    listeners: Listeners
     restores: Restores
     encryptions: Encryptions
     replications: Replications
@@ -71,19 +73,20 @@ def build_services(
     lifecycle_day_s: float = 0.0,
     remotes: Mapping[str, Collection[str]] | None = None,
     select: SelectLimits = SELECT_LIMITS,
+    feed: Feed = NO_FEED,
 ) -> Services:
     """The services of one worker (0-based number `worker`) over its metadata, blob store and keys.
 
     `targets` are the names of those that events can go to, and their kinds; `remotes` those of other servers
     that buckets can be replicated to, and by whom. `lifecycle_day_s`: how long a day of restored copies is;
-    0: a day.
+    0: a day. `feed`: where events come from that somebody listens to.
     """
     writer = Writer(facts, store)
     reader = Reader(facts, store, ReadsUnderWay(shared, worker))
     subresources = Subresources(facts, shared)
     buckets = Buckets(facts, shared, rules)
     replications = Replications(facts, subresources, buckets, remotes or {})
-    notifications = Notifications(facts, subresources, targets, replications)
+    notifications = Notifications(facts, shared, subresources, targets, replications)
     encryptions = Encryptions(envelopes, subresources, encryption)
     objects = Objects(facts, writer, reader, notifications, encryptions)
     return Services(
@@ -96,6 +99,7 @@ def build_services(
         subresources=subresources,
         locks=Locks(facts, subresources, notifications),
         notifications=notifications,
+        listeners=Listeners(feed),
         restores=Restores(facts, notifications, Calendar.of(lifecycle_day_s)),
         encryptions=encryptions,
         replications=replications,

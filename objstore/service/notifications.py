@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final, TypeVar, cast
 
 from objstore.events import records
-from objstore.events.records import TEST_EVENT, Origin, notices
+from objstore.events.records import TEST_EVENT, Origin, live_notices, notices
 from objstore.events.targets import is_target, target_of
 from objstore.meta import commands
 from objstore.meta.commands import Announced, Candidate, Notice, SetNotification
@@ -20,6 +20,7 @@ from objstore.s3.documents.notification import (
 from objstore.service.facts import Facts
 from objstore.service.replication import Replications
 from objstore.service.subresources import Subresources
+from objstore.shared_state import SharedState
 
 R = TypeVar("R")
 
@@ -36,12 +37,14 @@ class Notifications:
     def __init__(
         self,
         facts: Facts,
+        shared: SharedState,
         subresources: Subresources,
         targets: Mapping[str, str],
         replications: Replications | None = None,
     ) -> None:
         """`targets`: the kinds of those that there are, by name."""
         self._facts = facts
+        self._shared = shared
         self._replications = replications
         self._subresources = subresources
         self._targets = targets
@@ -71,10 +74,12 @@ class Notifications:
     def notices(self, bucket: Bucket, key: str, origin: Origin) -> tuple[Notice, ...]:
         """Whom to tell of what `origin` does to a key. Raises Unavailable."""
         document: NotificationConfiguration | None = self._subresources.find(bucket, KIND)
-        if document is None:
+        is_heard = self._shared.listener_count > 0
+        if document is None and not is_heard:
             return ()
         events = _OUTCOMES.get(origin.event, (origin.event,))
-        return notices(document, bucket, key, events, origin)
+        wanted = () if document is None else notices(document, bucket, key, events, origin)
+        return (*wanted, *live_notices(bucket, events, origin)) if is_heard else wanted
 
     async def put(
         self, bucket: Bucket, document: NotificationConfiguration, origin: Origin, *, is_unchecked: bool

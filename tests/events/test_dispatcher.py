@@ -10,7 +10,7 @@ import pytest
 from objstore import clock
 from objstore.events import dispatcher as module
 from objstore.events.dispatcher import Dispatcher
-from objstore.events.records import Origin, about
+from objstore.events.records import Origin, about, live_notices
 from objstore.events.targets import Message, TargetError
 from objstore.meta import commands, queries
 from objstore.meta.commands import (
@@ -22,6 +22,7 @@ from objstore.meta.commands import (
     SetNotification,
     WriteConditions,
 )
+from objstore.meta.commands.events import LIVE
 from objstore.meta.interface import ConditionFailed, Unavailable
 from objstore.model import Attributes, Bucket, Versioning
 from tests.jobs.fakes import OWNER, START_MS, LocalMetadata
@@ -109,6 +110,19 @@ def test_a_refused_command_leaves_no_event(scene: Scene) -> None:
     scene.put("a")
     with pytest.raises(ConditionFailed):
         scene.put("a", conditions=WriteConditions(if_none_match="*"))
+    assert scene.waiting == 1
+
+
+def test_who_listens_is_told_and_nothing_of_it_is_kept(scene: Scene) -> None:
+    events = ("s3:ObjectRemoved:Delete", "s3:ObjectRemoved:DeleteMarkerCreated")
+    origin = Origin(events[0], "p", "ip", "r", "h")
+    scene.put("a")
+    command = commands.encode(DeleteVersion(scene.bucket.id, "a", OWNER))
+    told = live_notices(scene.bucket, events, origin)
+    scene.metadata.apply(Announced(scene.bucket.id, "a", command, told))
+    scene.metadata.apply(Announced(scene.bucket.id, "a", command, told))  # nothing is there any more
+    (row,) = scene.metadata.db.told
+    assert (row[1], row[3], row[4]) == (LIVE, b"a", "s3:ObjectRemoved:Delete")
     assert scene.waiting == 1
 
 

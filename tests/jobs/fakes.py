@@ -59,6 +59,8 @@ class LocalMetadata:
     def apply(self, command: Command[R]) -> R:
         return self.db.write(cast(Command[R], commands.decode(commands.encode(command))), clock.now_ms())
 
+    is_anyone_listening = False
+
     async def write(self, command: Command[R]) -> R:
         self.fail(command)
         self.written.append(command)

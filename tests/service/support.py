@@ -187,7 +187,7 @@ class World:
         self.reads = ReadsUnderWay(self.slots, 0)
         self.writer = Writer(self.facts, self.store)
         self.reader = Reader(self.facts, self.store, self.reads)
-        notifications = Notifications(self.facts, Subresources(self.facts, NeverMoves()), ())
+        notifications = Notifications(self.facts, NeverMoves(), Subresources(self.facts, NeverMoves()), {})
         subresources = Subresources(self.facts, NeverMoves())
         encryptions = Encryptions(
             envelopes_over(self.facts), subresources, EncryptionRules(encrypts_by_default=encrypts)

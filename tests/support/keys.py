@@ -11,6 +11,7 @@ class NeverMoves:
     """An epoch of configuration in which nothing changes."""
 
     epoch = 0
+    listener_count = 0
 
 
 def envelopes_over(facts: Any) -> Envelopes:

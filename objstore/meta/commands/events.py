@@ -6,7 +6,7 @@ same transaction: so no change that was committed goes untold, and nothing is to
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from objstore.meta.commands.buckets import SetSubresource
 from objstore.meta.commands.objects import Deleted, DeleteVersion
@@ -16,6 +16,8 @@ from objstore.model import NULL_VERSION, ObjectVersion
 
 NOTIFICATION = "notification"
 """The kind of subresource that says who is told."""
+LIVE: Final = "*"
+"""The target that stands for whoever listens now; no target that is configured has this name."""
 _ADD = (
     "INSERT INTO outbox (sequence, target, bucket_id, key, event, about, version_id, size, etag, time_ms) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -35,6 +37,8 @@ class Notice:
 class Announced:
     """Another command on the object `key`, encoded, who is to be told of it, and where it is replicated to.
     Returns what it returns.
+
+    Who listens (`LIVE`) is told once it is committed, and nothing of it is kept.
 
     Of the notices those whose event fits what came of it are written: a delete may have put a marker, may
     have removed something, or nothing, of which nobody is told. Raises what the command raises.
@@ -73,21 +77,22 @@ class Announced:
         if version_id == NULL_VERSION:
             version_id = None
         for notice in notices:
-            db.execute(
-                _ADD,
-                (
-                    db.next_sequence(),
-                    notice.target,
-                    self.bucket_id,
-                    self.key.encode(),
-                    notice.event,
-                    notice.about,
-                    version_id,
-                    size,
-                    etag,
-                    now_ms,
-                ),
+            row = (
+                db.next_sequence(),
+                notice.target,
+                self.bucket_id,
+                self.key.encode(),
+                notice.event,
+                notice.about,
+                version_id,
+                size,
+                etag,
+                now_ms,
             )
+            if notice.target == LIVE:
+                db.tell(row)
+            else:
+                db.execute(_ADD, row)
         return result
 
 

@@ -21,6 +21,7 @@ class SqliteDatabase:
         )
         self.connection.execute("PRAGMA synchronous = OFF")
         self._sequence = 0
+        self.told: list[Row] = []
         with self.transaction():
             schema.install(self)
 
@@ -63,6 +64,9 @@ class SqliteDatabase:
     def next_sequence(self) -> int:
         self._sequence += 1
         return self._sequence
+
+    def tell(self, event: Row) -> None:
+        self.told.append(event)
 
     def close(self) -> None:
         self.connection.close()
