@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -45,8 +46,8 @@ def mine(client: Any, bucket_name: str) -> str:
     return bucket_name
 
 
-def subscribe(client: Any, bucket: str, *events: str, **filters: str) -> None:
-    queue: dict[str, Any] = {"Id": "mine", "QueueArn": ARN, "Events": list(events)}
+def subscribe(client: Any, bucket: str, *events: str, arn: str = ARN, **filters: str) -> None:
+    queue: dict[str, Any] = {"Id": "mine", "QueueArn": arn, "Events": list(events)}
     if filters:
         rules = [{"Name": name, "Value": value} for name, value in filters.items()]
         queue["Filter"] = {"Key": {"FilterRules": rules}}
@@ -93,6 +94,15 @@ def test_a_record_is_what_s3_sends(client, mine, receiver):
         },
     }
     assert receiver.headers[-1]["content-type"] == "application/json"
+
+
+def test_an_arn_as_minios_tools_write_it(client, mine, receiver):
+    for wrong in ("arn:minio:sqs::hook:redis", "arn:minio:sqs::nobody:webhook"):
+        call = partial(subscribe, client, mine, "s3:ObjectCreated:*")
+        assert refused(call, arn=wrong) == (400, "InvalidArgument")
+    subscribe(client, mine, "s3:ObjectCreated:*", arn="arn:minio:sqs::hook:webhook")
+    client.put_object(Bucket=mine, Key="a", Body=b"")
+    assert names(receiver.wait_for(1, mine)) == ["ObjectCreated:Put"]
 
 
 def test_a_test_event_is_sent_when_a_configuration_is_put(client, mine, receiver):

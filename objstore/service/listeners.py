@@ -110,7 +110,8 @@ class Listeners:
     ) -> Listener:
         """One who hears, from now on, of the events that are wanted, in one bucket or in all.
 
-        `may_hear` is asked about the bucket of each event when it comes. Raises SlowDown where too many listen already, Unavailable.
+        `may_hear` is asked about the bucket of each event when it comes.
+        Raises SlowDown where too many listen already, Unavailable.
         """
         if len(self._listeners) >= LISTENERS_MAX:
             raise SlowDown

@@ -86,7 +86,7 @@ class Notifications:
     ) -> None:
         """Keep a document, and send a test event to every target that it names.
 
-        `is_unchecked`: targets need not be there. Raises InvalidArgument, NotImplemented; Refusal.
+        `is_unchecked`: targets need not be there. Raises InvalidArgument; Refusal.
         """
         document = checked(document, lambda arn: is_unchecked or is_target(arn, self._targets))
         told: dict[str, Subscription] = {}
@@ -97,5 +97,6 @@ class Notifications:
             Notice(TEST_EVENT, target_of(arn), records.about(origin, bucket, one.id))
             for arn, one in told.items()
         )
-        stored = xml.dumps(document) if any(subscriptions(document)) else None
+        is_empty = not any(subscriptions(document)) and document.event_bridge_configuration is None
+        stored = None if is_empty else xml.dumps(document)
         await self._facts.write(SetNotification(bucket.id, stored, tests))

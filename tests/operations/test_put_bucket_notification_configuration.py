@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from objstore.s3.documents.notification import EVENTS
 from tests.operations.refusals import refused
 
 ARN = "arn:aws:sqs:us-east-1:000000000000:nowhere"
@@ -113,10 +114,37 @@ def test_configurations_that_do_not_overlap(s3, bucket):
     assert len(got(s3, bucket)["QueueConfigurations"]) == 3
 
 
-def test_an_event_bus_is_not_pretended(s3, bucket):
+def test_an_event_bus_is_kept_and_given_back(s3, bucket):
     document: dict[str, Any] = {"EventBridgeConfiguration": {}}
-    call = s3.put_bucket_notification_configuration
-    assert refused(call, Bucket=bucket, NotificationConfiguration=document)[0] == 501
+    s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=document)
+    assert got(s3, bucket) == document
+    s3.put_object(Bucket=bucket, Key="a", Body=b"")
+    put(s3, bucket, queue())
+    assert "EventBridgeConfiguration" not in got(s3, bucket)
+
+
+EVERY_EVENT = [
+    "s3:ReducedRedundancyLostObject",
+    "s3:ObjectCreated:*",
+    "s3:ObjectRemoved:*",
+    "s3:ObjectRestore:*",
+    "s3:Replication:*",
+    "s3:LifecycleExpiration:*",
+    "s3:LifecycleTransition",
+    "s3:IntelligentTiering",
+    "s3:ObjectTagging:*",
+    "s3:ObjectAcl:Put",
+    "s3:ObjectAnnotation:*",
+]
+
+
+def test_every_event_of_botocores_model_is_accepted(s3, bucket):
+    listed = s3.meta.service_model.shape_for("Event").enum
+    assert set(listed) <= EVENTS
+    for event in listed:
+        put(s3, bucket, queue(Events=[event]))
+        assert got(s3, bucket)["QueueConfigurations"][0]["Events"] == [event]
+    put(s3, bucket, queue(Events=EVERY_EVENT))
 
 
 def test_other_people_may_not(other, anonymous, bucket):

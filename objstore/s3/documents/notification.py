@@ -8,7 +8,6 @@ from dataclasses import replace
 from itertools import combinations
 from typing import Final, NamedTuple
 
-from objstore.s3 import errors
 from objstore.s3.errors import InvalidArgument
 from objstore.s3.xml import document, element
 
@@ -147,11 +146,9 @@ def checked(
 ) -> NotificationConfiguration:
     """`document` with an id for every configuration, if S3 would take it.
 
-    `is_reachable` tells whether an ARN is one of this server's targets. Raises InvalidArgument,
-    NotImplemented (an event bus).
+    `is_reachable` tells whether an ARN is one of this server's targets. An event bus is taken as it is.
+    Raises InvalidArgument.
     """
-    if document.event_bridge_configuration is not None:
-        raise errors.NotImplemented("There is no event bus here to send events to.")
     for chosen in (
         *(topic.filter for topic in document.topic_configurations),
         *(queue.filter for queue in document.queue_configurations),
