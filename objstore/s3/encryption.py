@@ -144,9 +144,10 @@ def parse_customer_key(headers: Mapping[str, str], prefix: str = CUSTOMER) -> Cu
     Raises InvalidArgument (one is missing, or the key is not what its MD5 says),
     InvalidEncryptionAlgorithmError.
     """
-    algorithm, key, md5 = (headers.get(name) for name in _CUSTOMER_HEADERS[prefix])
-    if algorithm is None and key is None and md5 is None:
+    names = _CUSTOMER_HEADERS[prefix]
+    if names[0] not in headers and names[1] not in headers and names[2] not in headers:
         return None
+    algorithm, key, md5 = (headers.get(name) for name in names)
     if not algorithm:
         raise _customer_error(prefix, "algorithm", "provide a valid encryption algorithm.")
     if algorithm != "AES256":
