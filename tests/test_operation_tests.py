@@ -23,8 +23,13 @@ NOT_OF_ONE_OPERATION: Final = {
 """What several operations, or none, are tested by."""
 
 
+TOGETHER: Final = {"ListenBucketNotification": "ListenNotification"}
+"""Operations that are one, asked of a bucket or of all, and share a file."""
+
+
 def file_name(operation: str) -> str:
     """`test_put_bucket_cors` of PutBucketCors."""
+    operation = TOGETHER.get(operation, operation)
     return "test_" + re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", operation).lower()
 
 
