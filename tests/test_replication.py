@@ -453,6 +453,36 @@ def test_encrypted_objects(here, there, bucket_name):
     eventually(lambda: status(here, bucket_name, "c", **own) == "FAILED")
 
 
+@pytest.mark.parametrize("server", ["there", ""])
+def test_objects_under_a_kms_key_go_where_a_rule_names_another_one(pair, here, there, bucket_name, server):
+    target = f"{bucket_name}-to"
+    make(here, bucket_name)
+    make(there if server else here, target)
+    replica_key = f"replica-{bucket_name}"
+    keeper = pair.there if server else pair.here
+    for running, name in ((pair.here, f"source-{bucket_name}"), (keeper, replica_key)):
+        running.run("kms", "key", "create", name, *(f"--drive={drive}" for drive in running.drives))
+    to = {
+        "Bucket": arn(target, server),
+        "EncryptionConfiguration": {"ReplicaKmsKeyID": replica_key},
+    }
+    wanted = {"SourceSelectionCriteria": {"SseKmsEncryptedObjects": {"Status": "Enabled"}}, "Destination": to}
+    replicate(here, bucket_name, rule(to["Bucket"], Filter={"Prefix": "yes"}, **wanted))
+    under = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": f"source-{bucket_name}"}
+    here.put_object(Bucket=bucket_name, Key="yes", Body=b"1" * 70_000, **under)
+    completed(here, bucket_name, "yes")
+    seen = (there if server else here).get_object(Bucket=target, Key="yes")
+    assert seen["Body"].read() == b"1" * 70_000
+    assert (seen["ServerSideEncryption"], seen["ReplicationStatus"]) == ("aws:kms", "REPLICA")
+    assert replica_key in seen["SSEKMSKeyId"]
+    without = rule(arn(target, server), Filter={"Prefix": ""})
+    replicate(here, bucket_name, without)
+    here.put_object(Bucket=bucket_name, Key="no", Body=b"1", **under)
+    here.put_object(Bucket=bucket_name, Key="plain", Body=b"1")
+    completed(here, bucket_name, "plain")
+    eventually(lambda: status(here, bucket_name, "no") is None)
+
+
 # On one server
 
 
