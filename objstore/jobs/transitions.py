@@ -99,6 +99,9 @@ class Transitions:
         self._large_gate = asyncio.Semaphore(LARGE_AT_ONCE)
         self._done: object = None
         """The reason of the last pass that left nothing waiting."""
+        self._tried: object = None
+        """The reason of the last pass, which is made again for the same one from `_again_s` on."""
+        self._again_s = float("-inf")
         self._waits = 0
         """Passes in a row that left something waiting for a tier."""
         self._outcomes: Counter[str] = Counter()
@@ -122,17 +125,23 @@ class Transitions:
         reason = (digest_of_all(documents), now_ms // DAY_MS)
         if not documents or (reason == self._done and not self._calendar.debug_day_ms):
             return self._every_s
+        rest_s = self._again_s - clock.monotonic_s()
+        if reason == self._tried and rest_s > 0:
+            return min(rest_s, self._every_s)
         self._outcomes.clear()
         self._silent.clear()
         for bucket, document in documents:
             await self._walk(rulebook(bucket, document, now_ms, self._calendar, self._store.tiers.keys()))
         is_done = not (self._outcomes["waits"] or self._outcomes["failed"] or self._outcomes["changed"])
-        self._done = reason if is_done else None
-        if not self._outcomes["waits"]:
-            self._waits = 0
-            return FAILED_S if self._outcomes["failed"] else self._every_s
-        self._waits += 1
-        return min(WAIT_S_MAX, WAIT_S * 2.0 ** min(self._waits - 1, 16))
+        self._done, self._tried = reason if is_done else None, reason
+        self._waits = self._waits + 1 if self._outcomes["waits"] else 0
+        pause_s = self._every_s
+        if self._waits:
+            pause_s = min(WAIT_S_MAX, WAIT_S * 2.0 ** min(self._waits - 1, 16))
+        elif self._outcomes["failed"]:
+            pause_s = FAILED_S
+        self._again_s = clock.monotonic_s() + pause_s
+        return min(pause_s, self._every_s)
 
     async def _walk(self, book: Rulebook) -> None:
         for prefix in prefixes(book.moves):
