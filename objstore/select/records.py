@@ -164,6 +164,8 @@ class CsvRecords:
         self._dialect = dialect
         self._texts = Texts(dialect.record_delimiter)
         self._open: list[str] = []
+        self._open_characters = 0
+        self._quotes = 0
         self._wants_header = dialect.header != "NONE"
         self.header: list[str] | None = None
         csv.field_size_limit(RECORD_CHARACTERS_MAX * 2)
@@ -180,8 +182,8 @@ class CsvRecords:
         has_quotes = bool(self._dialect.quote) and (
             bool(self._open) or any(self._dialect.quote in record for record in records)
         )
-        if has_quotes and self._dialect.allows_quoted_delimiters:
-            records = list(self._closed(records))
+        if self._dialect.allows_quoted_delimiters:
+            records = self._without_returns(list(self._closed(records)))
             if is_last and self._open:
                 raise errors.CSVUnescapedQuote
         if self._wants_header and records:
@@ -194,30 +196,38 @@ class CsvRecords:
     def _without_empty(self, records: list[str]) -> list[str]:
         """Without empty lines and comments. (A quoted delimiter may be followed by an empty line.)"""
         dialect = self._dialect
-        if dialect.record_delimiter == "\n" and any(record.endswith("\r") for record in records[:1]):
-            records = [record.removesuffix("\r") for record in records]
         if dialect.allows_quoted_delimiters:
             return records
+        records = self._without_returns(records)
         if dialect.comments:
             return [record for record in records if record and not record.startswith(dialect.comments)]
         return [record for record in records if record]
+
+    def _without_returns(self, records: list[str]) -> list[str]:
+        """Lines that end in CR LF are taken for lines that end in LF."""
+        if self._dialect.record_delimiter == "\n" and any(record.endswith("\r") for record in records):
+            return [record.removesuffix("\r") for record in records]
+        return records
 
     def _closed(self, records: Iterable[str]) -> Iterator[str]:
         """Records put together again that were cut within quotes."""
         dialect = self._dialect
         for piece in records:
-            if not self._open and (not piece or (dialect.comments and piece.startswith(dialect.comments))):
+            if not self._open and (
+                piece in ("", "\r") or (dialect.comments and piece.startswith(dialect.comments))
+            ):
                 continue
             self._open.append(piece)
-            if sum(map(len, self._open)) > RECORD_CHARACTERS_MAX:
+            self._open_characters += len(piece) + len(dialect.record_delimiter)
+            if self._open_characters > RECORD_CHARACTERS_MAX:
                 raise errors.OverMaxRecordSize
-            joined = dialect.record_delimiter.join(self._open)
-            quotes = joined.count(dialect.quote)
-            if dialect.escape and dialect.escape != dialect.quote:
-                quotes -= joined.count(dialect.escape + dialect.quote)
-            if quotes % 2 == 0:
-                self._open = []
-                yield joined
+            if dialect.quote:
+                self._quotes += piece.count(dialect.quote)
+                if dialect.escape not in ("", dialect.quote):
+                    self._quotes -= piece.count(dialect.escape + dialect.quote)
+            if self._quotes % 2 == 0:
+                yield dialect.record_delimiter.join(self._open)
+                self._open, self._open_characters, self._quotes = [], 0, 0
 
     def _portion(self, records: list[str], has_quotes: bool) -> Portion:
         delimiter = self._dialect.field_delimiter
