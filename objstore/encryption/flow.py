@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import Final
 
 from objstore import blocking
@@ -30,12 +30,13 @@ async def sealed(
     chunk = 0
     sealing: asyncio.Future[memoryview] | None = None
     try:
-        async for run, has_last in _runs(source):
-            if sealing is not None:
-                done, sealing = sealing, None
-                yield await done
-            sealing = asyncio.ensure_future(blocking.run(seal, run, chunk, has_last))
-            chunk += len(run) // CHUNK_BYTES
+        async with aclosing(_runs(source)) as runs:
+            async for run, has_last in runs:
+                if sealing is not None:
+                    done, sealing = sealing, None
+                    yield await done
+                sealing = asyncio.ensure_future(blocking.run(seal, run, chunk, has_last))
+                chunk += len(run) // CHUNK_BYTES
         assert sealing is not None, "empty blobs are not stored"
         done, sealing = sealing, None
         yield await done
@@ -45,7 +46,7 @@ async def sealed(
                 await asyncio.shield(sealing)
 
 
-async def _runs(source: AsyncIterable[bytes | memoryview]) -> AsyncIterator[tuple[memoryview, bool]]:
+async def _runs(source: AsyncIterable[bytes | memoryview]) -> AsyncGenerator[tuple[memoryview, bool], None]:
     """The bytes of `source` in runs of RUN_BYTES, and whether a run is the last one."""
     pieces: list[bytes | memoryview] = []
     size = 0
