@@ -195,7 +195,7 @@ class S3Door:
         request = exchange.request
         bucket: Bucket | None = None
         named = ""
-        about = Circumstances(remote=request.remote, is_secure=request.is_secure)
+        about = NOTHING_SAID
         try:
             headers = _fold(request.headers)
             check_framing(headers)
@@ -272,6 +272,8 @@ class S3Door:
                 response.headers = {**response.headers, "x-amz-request-charged": "requester"}
             return response
         except Exception as exc:
+            if about is NOTHING_SAID:
+                about = Circumstances(remote=request.remote, is_secure=request.is_secure)
             if exchange.bucket is None and named:
                 self._note_bucket(exchange, named, about)
             return self._refuse(exchange, exc, bucket, about)

@@ -692,6 +692,8 @@ def _one(headers: Mapping[str, Sequence[str]], name: str) -> str | None:
 
 
 def _trimmed(value: str) -> str:
+    if " " not in value and "\t" not in value:
+        return value
     return _SPACES.sub(" ", value).strip(" ") if "  " in value or "\t" in value else value.strip(" ")
 
 

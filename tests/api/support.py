@@ -38,6 +38,10 @@ class Shared:
         self._epoch += 1
         return self._epoch
 
+    @property
+    def listener_count(self) -> int:
+        return 0
+
     def set_oldest_read(self, worker: int, began_ms: int) -> None:
         pass
 
