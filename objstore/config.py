@@ -103,8 +103,8 @@ def _region(value: str) -> str:
 
 
 def _key_name(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,128}", value):
-        raise ValueError("must be 1 to 128 letters, digits, dots, underscores and hyphens")
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{0,128}", value):
+        raise ValueError("must be up to 128 letters, digits, dots, underscores and hyphens")
     return value
 
 
@@ -389,7 +389,8 @@ class Config(BaseSettings):
         example="/etc/objstore/vault-ca.crt",
     )
     kms_default_key: KeyName = _setting(
-        "default", "The KMS key of SSE-KMS where none is named; `alias/aws/s3` to clients."
+        "default",
+        "The KMS key of SSE-KMS where none is named, `alias/aws/s3` to clients; empty: one must be named.",
     )
 
     root_access_key: str | None = _setting(

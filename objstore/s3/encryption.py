@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NoReturn
 
 from objstore.model import Encryption, EncryptionMethod
 from objstore.s3 import errors
@@ -129,20 +129,6 @@ def check_not_asked(headers: Mapping[str, str]) -> None:
             )
 
 
-def check_as_before(headers: Mapping[str, str], encryption: Encryption | None) -> None:
-    """Raise InvalidArgument where a part asks for other encryption than its upload has.
-
-    S3 wants no such headers with a part at all; some clients send those of the upload again.
-    """
-    method = headers.get(HEADER)
-    key_id = headers.get(KMS_KEY_HEADER)
-    if (method is None or (encryption is not None and method == encryption.method.value)) and (
-        key_id is None or (encryption is not None and key_id == encryption.key_id)
-    ):
-        return
-    check_not_asked(headers)
-
-
 def parse_customer_key(headers: Mapping[str, str], prefix: str = CUSTOMER) -> CustomerKey | None:
     """The key that a client sent along; None without any of its three headers.
 
@@ -235,11 +221,13 @@ def _flag(headers: Mapping[str, str]) -> bool | None:
 def key_name(key_id: str, default: str, regions: Collection[str] | None = None) -> str:
     """The plain name of the KMS key that a client names: plainly, as `alias/name`, or by ARN.
 
-    An alias is another way to write the name; `alias/aws/s3`, and nothing at all, mean the key `default`.
-    `regions` are those that an ARN may name; None: any. Raises KmsNotFound for what can be no key here.
+    An alias is another way to write the name; `alias/aws/s3`, and nothing at all, mean the key `default`,
+    which need not be (empty). `regions` are those that an ARN may name; None: any.
+
+    Raises KmsNotFound for what can be no key here, InvalidArgument where none is named and there is no default.
     """
     if not key_id:
-        return default
+        return default or _unnamed()
     name = key_id
     if key_id.startswith("arn:"):
         match = _KEY_ARN.fullmatch(key_id)
@@ -250,8 +238,14 @@ def key_name(key_id: str, default: str, regions: Collection[str] | None = None) 
         name = match["name"] if match["kind"] == "key" else f"alias/{match['name']}"
     if name.startswith("alias/"):
         name = name.removeprefix("alias/")
-        return default if name == DEFAULT_KMS_ALIAS else name
+        return (default or _unnamed()) if name == DEFAULT_KMS_ALIAS else name
     return name
+
+
+def _unnamed() -> NoReturn:
+    raise InvalidArgument(
+        f"There is no default KMS key here: {KMS_KEY_HEADER} must name one.", ArgumentName=KMS_KEY_HEADER
+    )
 
 
 def is_key_arn(text: str) -> bool:

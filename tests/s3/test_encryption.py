@@ -86,6 +86,12 @@ def test_names_of_keys(key_id: str, name: str | type[KmsNotFound]) -> None:
             key_name(key_id, "default", ("eu-1", "us-east-1"))
 
 
+def test_there_need_be_no_default_key() -> None:
+    for key_id in ("", "alias/aws/s3"):
+        with pytest.raises(InvalidArgument):
+            key_name(key_id, "")
+
+
 def test_arns() -> None:
     made = key_arn("mine", "eu-1")
     assert is_key_arn(made) and key_name(made, "default") == "mine"

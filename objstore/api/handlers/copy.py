@@ -7,7 +7,7 @@ from objstore import clock
 from objstore.api.call import Call, Reply
 from objstore.api.handlers import keepalive
 from objstore.api.handlers.acl import new_object_access
-from objstore.api.handlers.multipart import part_key, part_of_upload
+from objstore.api.handlers.multipart import part_of_upload
 from objstore.api.handlers.objects import (
     bucket_of,
     customer_key_of,
@@ -107,7 +107,7 @@ async def upload_part_copy(call: Call) -> Reply:
     bucket = bucket_of(call)
     upload, number = part_of_upload(call)
     source = await _source(call)
-    customer_key = part_key(call, upload)
+    customer_key = customer_key_of(call)
 
     def reply(copied: tuple[Part, ObjectVersion]) -> Reply:
         part, original = copied

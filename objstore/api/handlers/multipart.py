@@ -28,7 +28,7 @@ from objstore.s3.documents import multipart as documents
 from objstore.s3.documents.checksums import checksum_elements
 from objstore.s3.documents.listing import CommonPrefixes, url_encoded
 from objstore.s3.documents.owner import Initiator
-from objstore.s3.encryption import CustomerKey, check_as_before, encryption_headers
+from objstore.s3.encryption import encryption_headers
 from objstore.s3.errors import InvalidArgument, InvalidRequest, PreconditionFailed
 from objstore.s3.expiry import abort_headers, expiration_header
 from objstore.s3.integrity import checksum_in, parse_integrity
@@ -73,7 +73,7 @@ async def create(call: Call) -> Reply:
 async def upload_part(call: Call) -> Reply:
     """UploadPart."""
     upload, number = part_of_upload(call)
-    customer_key = part_key(call, upload)
+    customer_key = customer_key_of(call)  # what else a part says of encryption means nothing, as on AWS
     part, checksum = await call.services.uploads.put_part(
         bucket_of(call), upload, number, call.body, parse_integrity(call.headers), customer_key
     )
@@ -213,15 +213,6 @@ def part_of_upload(call: Call) -> tuple[Upload, int]:
     """The upload and the part number of the query. Raises InvalidArgument, NoSuchUpload."""
     number = part_number(call.query["partNumber"])
     return call.services.uploads.find(bucket_of(call), call.key, call.query["uploadId"]), number
-
-
-def part_key(call: Call, upload: Upload) -> CustomerKey | None:
-    """The key that came along with a part, which can ask for no other encryption than its upload.
-
-    Raises InvalidArgument, InvalidRequest.
-    """
-    check_as_before(call.headers, upload.attributes.encryption)
-    return customer_key_of(call)
 
 
 def number_in_query(call: Call, name: str, default: int) -> int:
