@@ -224,7 +224,7 @@ def key_name(key_id: str, default: str, regions: Collection[str] | None = None) 
     An alias is another way to write the name; `alias/aws/s3`, and nothing at all, mean the key `default`,
     which need not be (empty). `regions` are those that an ARN may name; None: any.
 
-    Raises KmsNotFound for what can be no key here, InvalidArgument where none is named and there is no default.
+    Raises KmsNotFound for what can be no key here, InvalidArgument without name and default.
     """
     if not key_id:
         return default or _unnamed()
