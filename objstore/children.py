@@ -273,6 +273,7 @@ async def _work(order: Order) -> None:
         domains=config.domains,
         website_domains=config.website_domains,
         spool=spool,
+        index=metadata,
     )
     token = config.metrics_token.get_secret_value() if config.metrics_token else None
     limits = Limits(config.connections_max, config.idle_timeout_s, config.stall_timeout_s)

@@ -148,6 +148,19 @@ class Exchange:
         )
 
 
+class Index(Protocol):
+    """Where facts are read: what the door needs to know of it."""
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether it can be read now."""
+        ...
+
+    async def wait_readable(self) -> None:
+        """Wait (bounded) until it can. Raises what is answered then."""
+        ...
+
+
 class S3Door:
     """What answers S3 requests: the services behind it and the names it goes by."""
 
@@ -164,13 +177,16 @@ class S3Door:
         website_domains: Sequence[str] = (),
         host_id: str = "",
         spool: LineSink | None = None,
+        index: Index | None = None,
     ) -> None:
         """`regions`: those accepted in signatures, the server's own first. `domains`: see `parse_target`.
         `website_domains`: those under which a bucket is a website.
 
         `translate` is `service.failures.translate`; what it does not know is an InternalError. `spool` takes
-        the lines of buckets' access logs; without it there are none.
+        the lines of buckets' access logs; without it there are none. While `index` cannot be read (its ledger
+        starts, or builds it anew) requests wait.
         """
+        self.index = index
         self.services = services
         self.permissions = permissions
         self.authoriser = permissions.authoriser
@@ -197,6 +213,8 @@ class S3Door:
         named = ""
         about = NOTHING_SAID
         try:
+            if self.index is not None and not self.index.is_readable:
+                await self.index.wait_readable()
             headers = _fold(request.headers)
             check_framing(headers)
             if self.website_domains and (site := names.bucket_in_host(headers["host"], self.website_domains)):

@@ -178,7 +178,7 @@ class Metadata:
         Waits for the ledger (bounded) where an index was rebuilt. Raises Unavailable.
         """
         if self._is_outdated() or self._readers is None:
-            await self._hear_hello()
+            await self.wait_readable()
         readers = self._current_readers()
         try:
             return await self._loop.run_in_executor(
@@ -320,7 +320,12 @@ class Metadata:
             raise Unavailable("the client is closed" if self._is_closed else "no ledger has answered yet")
         return self._readers
 
-    async def _hear_hello(self) -> None:
+    @property
+    def is_readable(self) -> bool:
+        """Whether `read_now` has an index to read. Costs nothing."""
+        return self._readers is not None and not self._is_outdated()
+
+    async def wait_readable(self) -> None:
         """Wait (bounded) for a ledger to name the index. Raises Unavailable."""
         deadline_s = clock.monotonic_s() + self._limits.unsent_s
         while self._is_outdated() or self._readers is None:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from objstore.api.pipeline import S3Door
+from objstore.api.pipeline import Index, S3Door
 from objstore.api.server import HttpServer, Limits, Page
 from objstore.iam.permissions import Permissions
 from objstore.model import Identity
@@ -217,6 +217,7 @@ async def running_door(
     pages: Mapping[str, Page] | None = None,
     tls: ssl.SSLContext | None = None,
     wrap: Callable[[Services], Any] = lambda services: services,
+    index: Index | None = None,
 ) -> AsyncIterator[Door]:
     """A door on a free port. `wrap` may put something else in the place of the services."""
     facts, store = LocalFacts(), DictStore()
@@ -233,6 +234,7 @@ async def running_door(
         regions=(REGION,),
         domains=domains,
         host_id="test-host",
+        index=index,
     )
     server = HttpServer(door, limits or Limits(), pages)
     listener = socket.create_server(("127.0.0.1", 0))

@@ -16,6 +16,7 @@ from objstore.api.call import Call, Reply
 from objstore.api.handlers import keepalive
 from objstore.api.operations import OPERATIONS
 from objstore.api.pipeline import Request
+from objstore.meta.interface import Unavailable
 from objstore.model import Identity
 from objstore.s3 import errors, sigv4
 from tests.api.support import OTHER, OWNER, REGION, ROOT, SECRETS, Answer, Door, running_door
@@ -514,3 +515,42 @@ def test_what_fails_after_the_answer_began_counts_as_an_error(monkeypatch: pytes
         assert [line[5:8] for line in lines] == [("GetBucketLocation", 200, "ServiceUnavailable")]
 
     with_door(test)
+
+
+class ReturningIndex:
+    """An index that is being built anew: `open` when it is there."""
+
+    def __init__(self) -> None:
+        self.open = asyncio.Event()
+        self.open.set()
+        self.wait_s = 10.0
+
+    @property
+    def is_readable(self) -> bool:
+        return self.open.is_set()
+
+    async def wait_readable(self) -> None:
+        try:
+            await asyncio.wait_for(self.open.wait(), self.wait_s)
+        except TimeoutError:
+            raise Unavailable("no ledger says where the index is") from None
+
+
+def test_a_request_waits_for_an_index_that_is_built_anew() -> None:
+    """Just after a start that lost the index's drive, one worker may be ready before the other."""
+    index = ReturningIndex()
+
+    async def test(door: Door) -> None:
+        index.open.clear()
+        asked = asyncio.create_task(ask(door, "GET", "/bucket-1/k"))
+        await asyncio.sleep(0.1)
+        assert not asked.done()
+        index.open.set()
+        assert (await asked).status == 200
+        index.open.clear()
+        index.wait_s = 0.05
+        late = await ask(door, "GET", "/bucket-1/k")
+        assert (late.status, late.code) == (503, "ServiceUnavailable")
+        index.open.set()
+
+    with_door(test, index=index)
