@@ -10,7 +10,7 @@ WORKDIR /source
 COPY pyproject.toml README.md ./
 COPY objstore ./objstore
 RUN python -m venv /opt/objstore \
-    && /opt/objstore/bin/pip install --no-cache-dir --prefer-binary .
+    && /opt/objstore/bin/pip install --no-cache-dir --prefer-binary '.[targets]'
 
 FROM python:3.13-slim
 COPY --from=build /opt/objstore /opt/objstore
