@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from objstore import clock
 from objstore.events import dispatcher as module
@@ -237,3 +238,66 @@ def test_a_test_event_goes_with_the_configuration(scene: Scene) -> None:
         "RequestId": "r",
         "HostId": "h",
     }
+
+
+def test_a_target_that_hangs_holds_up_no_other(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE_S", 0.05)
+    hangs = asyncio.Event()
+
+    async def hang(message: Message) -> None:
+        await hangs.wait()
+
+    monkeypatch.setattr(scene.targets["one"], "send", hang)
+    scene.put("a", "one", "two")
+
+    async def look_twice() -> None:
+        await scene.dispatcher.deliver()
+        scene.put("b", "one", "two")
+        await scene.dispatcher.deliver()
+        assert scene.targets["two"].keys == ["a", "b"]
+        await scene.dispatcher.close()
+
+    asyncio.run(look_twice())
+    assert scene.waiting == 2, "what hung is sent again another time"
+
+
+def test_a_target_that_is_down_is_not_tried_with_every_event(scene: Scene) -> None:
+    tries = []
+    scene.targets["one"].refuses = lambda document: bool(tries.append(document)) or True
+    for number in range(50):
+        scene.put(f"{number}")
+    scene.deliver()
+    assert len(tries) <= module.FAILURES_MAX + module.KEYS_AT_ONCE
+    scene.advance(int(RETRY_S * 1000) + 1)
+    scene.now_s += 100
+    scene.deliver()
+    assert scene.waiting == 0 and len(tries) <= 2 * (module.FAILURES_MAX + module.KEYS_AT_ONCE)
+
+
+def test_one_event_that_is_never_taken_holds_up_its_own_key_only(scene: Scene) -> None:
+    one = scene.targets["one"]
+    one.refuses = lambda document: document["Records"][0]["s3"]["object"]["key"] == "bad"
+    for key in ("bad", "a", "bad", "b", "c"):
+        scene.put(key)
+    scene.deliver()
+    assert one.keys == ["a", "b", "c"] and scene.waiting == 2
+    scene.put("d")
+    scene.now_s += module.BACK_OFF_S
+    scene.deliver()
+    assert one.keys == ["a", "b", "c", "d"]
+
+
+def test_dead_letters_are_counted_by_target(scene: Scene) -> None:
+    def count(target: str, outcome: str) -> float:
+        labels = {"target": target, "outcome": outcome}
+        return REGISTRY.get_sample_value("objstore_events_total", labels) or 0.0
+
+    before = {
+        (name, outcome): count(name, outcome) for name in ("one", "two") for outcome in ("dead", "delivered")
+    }
+    scene.targets["one"].refuses = lambda document: True
+    scene.put("a", "one", "two")
+    scene.advance(int(RETRY_S * 1000) + 1)
+    scene.deliver()
+    after = {key: count(*key) - before[key] for key in before}
+    assert after == {("one", "dead"): 1, ("one", "delivered"): 0, ("two", "dead"): 0, ("two", "delivered"): 1}
