@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from objstore import metrics
-from objstore.api.pipeline import Request
+from objstore.api.exchange import Request
 from objstore.meta import queries
 from objstore.meta.interface import MetadataError
 from objstore.service.watches import METRICS

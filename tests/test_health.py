@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from objstore.api.pipeline import Request
+from objstore.api.exchange import Request
 from objstore.health import Readers
 from tests.support.server import Server
 

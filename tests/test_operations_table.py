@@ -8,7 +8,8 @@ from urllib.parse import unquote
 import pytest
 
 from objstore.api import matching
-from objstore.api.operations import NOT_OFFERED, OPERATIONS, SUPERSEDED, Operation
+from objstore.api.call import Operation
+from objstore.api.operations import NOT_OFFERED, OPERATIONS, SUPERSEDED
 from objstore.s3.errors import MethodNotAllowed, NotImplemented, S3Error
 from tests.support import botocore_model
 from tests.support.botocore_model import MODEL, OPERATION_NAMES

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from objstore import blocking, clock
 from objstore.api.authenticate import Proof
-from objstore.api.operations import Operation
+from objstore.api.call import Operation
 from objstore.s3 import chunked, xml
 from objstore.s3.chunked import AwsChunkedDecoder, ChunkSigning, Payload
 from objstore.s3.errors import (

@@ -1,20 +1,61 @@
-"""What a handler is given and what it returns: Call and Reply."""
+"""What a request is for, what its handler is given and what it returns: Operation, Call and Reply."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Literal, Protocol
 
 from objstore.events.records import Origin
 from objstore.iam.circumstances import NOTHING_SAID, Circumstances
 from objstore.iam.permissions import Permissions
 from objstore.model import Bucket, Identity, ObjectVersion
 from objstore.s3.errors import S3Error
+from objstore.service import Services
 from objstore.service.copy import Source
 from objstore.service.deleting import Deleted, Deletion
 
-if TYPE_CHECKING:
-    from objstore.api.operations import Operation
-    from objstore.service import Services
+Handler = Callable[["Call"], Awaitable["Reply"]]
+Scope = Literal["service", "bucket", "object", "control", "account"]
+"""What a request is addressed to; "control" and "account": S3 Control, which has paths of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One S3 operation: what a request for it looks like, what it needs, who answers it."""
+
+    name: str
+    """AWS's name; also metric label, log name and test file name."""
+    method: str
+    scope: Scope
+    query: tuple[str, ...]
+    """Parameters that must be present ("uploads"), some with a value ("list-type=2")."""
+    action: str | None
+    """The IAM action checked before the handler runs; None only where a comment says why."""
+    handler: Handler | None
+    """None: known, not offered; answered 501 under its own name."""
+    version_action: str | None = None
+    """The IAM action instead, when the request names a version id."""
+    header: str | None = None
+    """A header that must be present."""
+    document: type[Any] | None = None
+    """The XML document read from the body before the handler runs; `bytes`: the body as it is."""
+    is_document_optional: bool = False
+    is_judged_by_document: bool = False
+    """What its document says takes part in the decision, so that it is read before."""
+    checksums_are_of_object: bool = False
+    """x-amz-checksum-* speaks of the object that results, not of this request's body."""
+    stores_body: bool = False
+    """The body is bytes to store, so that its absence must be said by a length of zero (else 411)."""
+    qualifiers: frozenset[str] = frozenset()
+    """Query parameters that qualify it, besides those that may come with any operation."""
+    event: str | None = None
+    """The event that tells subscribers of it."""
+    reason: str = ""
+    """Why it is not offered."""
+
+    @property
+    def condition_count(self) -> int:
+        """How specific the row is; the most specific one that matches wins."""
+        return len(self.query) + (self.header is not None)
 
 
 class Body(Protocol):
@@ -34,6 +75,14 @@ class Body(Protocol):
 
     async def read(self, limit: int) -> bytes:
         """All of it; raises EntityTooLarge past `limit` bytes."""
+        ...
+
+
+class Buckets(Protocol):
+    """The part of the bucket service used here."""
+
+    def find(self, name: str) -> Bucket | None:
+        """The bucket's facts, inline; None when there is none of this name."""
         ...
 
 
@@ -94,10 +143,10 @@ class Notes:
 class Call:
     """One parsed, authenticated and authorised request. Handlers get nothing else."""
 
-    operation: "Operation"
+    operation: Operation
     request_id: str
     identity: Identity
-    services: "Services"
+    services: Services
     permissions: Permissions
     method: str
     bucket_name: str

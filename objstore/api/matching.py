@@ -11,7 +11,8 @@ from collections import defaultdict
 from collections.abc import Container, Iterable, Mapping
 from typing import Final
 
-from objstore.api.operations import OPERATIONS, Operation, Scope
+from objstore.api.call import Operation, Scope
+from objstore.api.operations import OPERATIONS
 from objstore.s3 import errors
 
 PARAMETERS: Final = frozenset(

@@ -6,9 +6,11 @@ and whatever goes wrong in it goes to the log and nowhere else.
 
 import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final, Protocol
 
 from objstore import clock, metrics
+from objstore.api.call import Operation
+from objstore.api.exchange import Exchange
 from objstore.iam.authorise import Authoriser
 from objstore.iam.circumstances import Asked, auth_type, signature_version
 from objstore.metrics import Served
@@ -17,10 +19,6 @@ from objstore.s3.access_log import BatchRecord, Deletion, Record
 from objstore.s3.errors import S3Error
 from objstore.service.watches import Watch, Watches, is_counted
 from objstore.spool import Lines
-
-if TYPE_CHECKING:
-    from objstore.api.operations import Operation
-    from objstore.api.pipeline import Exchange
 
 _AUTH_TYPES: Final = {"REST-HEADER": "AuthHeader", "REST-QUERY-STRING": "QueryString"}
 _KINDS: Final = {
@@ -55,7 +53,7 @@ class Observer:
         self._host_id = host_id
         self._sink = sink
 
-    def tell(self, exchange: "Exchange", status: int, sent_bytes: int, seconds: float) -> None:
+    def tell(self, exchange: Exchange, status: int, sent_bytes: int, seconds: float) -> None:
         """Count and log a finished request where that is wanted. Never raises."""
         try:
             if exchange.watch is not None and exchange.watch.filters:
@@ -66,7 +64,7 @@ class Observer:
             _log.exception("request not observed", extra={"request_id": exchange.request_id})
 
     def _write_lines(
-        self, sink: LineSink, exchange: "Exchange", status: int, sent_bytes: int, seconds: float
+        self, sink: LineSink, exchange: Exchange, status: int, sent_bytes: int, seconds: float
     ) -> None:
         watch, source = exchange.watch, exchange.notes.source
         if watch is not None and watch.log_head is not None:
@@ -81,7 +79,7 @@ class Observer:
             record = self._record(exchange, status, 0, seconds)
             sink.put(watch.log_head, _of_source(record, exchange))
 
-    def _record(self, exchange: "Exchange", status: int, sent_bytes: int, seconds: float) -> Record:
+    def _record(self, exchange: Exchange, status: int, sent_bytes: int, seconds: float) -> Record:
         request, operation, about = exchange.request, exchange.operation, exchange.about
         assert exchange.bucket is not None or exchange.notes.source is not None
         bucket = exchange.bucket
@@ -124,7 +122,7 @@ class Observer:
         )
 
 
-def _count(exchange: "Exchange", watch: Watch, status: int, sent_bytes: int, seconds: float) -> None:
+def _count(exchange: Exchange, watch: Watch, status: int, sent_bytes: int, seconds: float) -> None:
     """Count a request for each metrics configuration that wants it."""
     assert exchange.bucket is not None
     version, late = exchange.notes.version, exchange.notes.late_error
@@ -142,7 +140,7 @@ def _count(exchange: "Exchange", watch: Watch, status: int, sent_bytes: int, sec
             metrics.count_filtered(exchange.bucket.name, one.id, served)
 
 
-def _kind(operation: "Operation", method: str) -> str:
+def _kind(operation: Operation, method: str) -> str:
     """As S3's request metrics tell requests apart."""
     if operation.name in _KINDS:
         return _KINDS[operation.name]
@@ -153,12 +151,12 @@ def _kind(operation: "Operation", method: str) -> str:
     )
 
 
-def _turn_around_s(exchange: "Exchange") -> float:
+def _turn_around_s(exchange: Exchange) -> float:
     """From the last byte of a request to the first byte of its answer."""
     return max(0.0, exchange.answered_s - max(exchange.began_s, exchange.wire.last_read_s))
 
 
-def _deletions(exchange: "Exchange") -> tuple[Deletion, ...]:
+def _deletions(exchange: Exchange) -> tuple[Deletion, ...]:
     return tuple(
         Deletion(one.key, one.version_id or "", outcome.status, outcome.code)
         if isinstance(outcome, S3Error)
@@ -167,7 +165,7 @@ def _deletions(exchange: "Exchange") -> tuple[Deletion, ...]:
     )
 
 
-def _of_source(record: Record, exchange: "Exchange") -> Record:
+def _of_source(record: Record, exchange: Exchange) -> Record:
     """The line in the log of the bucket that is copied from."""
     source, original = exchange.notes.source, exchange.notes.original
     assert source is not None

@@ -6,11 +6,9 @@ the same row. `grep GetBucketCors` finds everything that can be stated about Get
 holds only what must be computed.
 """
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Final
 
-from objstore.api.call import Call, Reply
+from objstore.api.call import Operation
 from objstore.api.handlers import (
     account,
     acl,
@@ -64,51 +62,6 @@ from objstore.s3.documents.tagging import Tagging
 from objstore.s3.documents.tiering import IntelligentTieringConfiguration
 from objstore.s3.documents.versioning import VersioningConfiguration
 from objstore.s3.documents.website import WebsiteConfiguration
-
-Handler = Callable[[Call], Awaitable[Reply]]
-Scope = Literal["service", "bucket", "object", "control", "account"]
-"""What a request is addressed to; "control" and "account": S3 Control, which has paths of its own."""
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """One S3 operation: what a request for it looks like, what it needs, who answers it."""
-
-    name: str
-    """AWS's name; also metric label, log name and test file name."""
-    method: str
-    scope: Scope
-    query: tuple[str, ...]
-    """Parameters that must be present ("uploads"), some with a value ("list-type=2")."""
-    action: str | None
-    """The IAM action checked before the handler runs; None only where a comment says why."""
-    handler: Handler | None
-    """None: known, not offered; answered 501 under its own name."""
-    version_action: str | None = None
-    """The IAM action instead, when the request names a version id."""
-    header: str | None = None
-    """A header that must be present."""
-    document: type[Any] | None = None
-    """The XML document read from the body before the handler runs; `bytes`: the body as it is."""
-    is_document_optional: bool = False
-    is_judged_by_document: bool = False
-    """What its document says takes part in the decision, so that it is read before."""
-    checksums_are_of_object: bool = False
-    """x-amz-checksum-* speaks of the object that results, not of this request's body."""
-    stores_body: bool = False
-    """The body is bytes to store, so that its absence must be said by a length of zero (else 411)."""
-    qualifiers: frozenset[str] = frozenset()
-    """Query parameters that qualify it, besides those that may come with any operation."""
-    event: str | None = None
-    """The event that tells subscribers of it."""
-    reason: str = ""
-    """Why it is not offered."""
-
-    @property
-    def condition_count(self) -> int:
-        """How specific the row is; the most specific one that matches wins."""
-        return len(self.query) + (self.header is not None)
-
 
 LISTENING: Final = frozenset({"ping", "suffix"})
 LATER: Final = "Not built yet."

@@ -4,16 +4,15 @@ import hashlib
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final, Protocol
 
-from objstore import blocking, clock, log, metrics
+from objstore import blocking
 from objstore.api import authenticate, matching, render, website
 from objstore.api.authenticate import NOBODY, Credentials
-from objstore.api.body import ChunkedBody, PlainBody, Wire, check_framing, open_body
-from objstore.api.call import Call, Notes
+from objstore.api.body import ChunkedBody, PlainBody, check_framing, open_body
+from objstore.api.call import Buckets, Call, Operation, Scope
+from objstore.api.exchange import Exchange
 from objstore.api.observing import LineSink, Observer
-from objstore.api.operations import Operation, Scope
 from objstore.api.render import Response
 from objstore.iam.authorise import owns
 from objstore.iam.circumstances import NOTHING_SAID, Asked, Circumstances
@@ -26,10 +25,7 @@ from objstore.s3.documents.acl import AccessControlPolicy
 from objstore.s3.documents.multipart import CompleteMultipartUpload
 from objstore.s3.errors import S3Error
 from objstore.s3.integrity import Integrity
-from objstore.service.watches import Watch
-
-if TYPE_CHECKING:
-    from objstore.service import Services
+from objstore.service import Services
 
 BUCKET_SCOPES: Final = frozenset({"bucket", "object"})
 """Scopes whose requests name a bucket that must be there."""
@@ -43,109 +39,6 @@ PARSE_INLINE_BYTES: Final = 32 * 1024
 """Longer documents are parsed off the event loop."""
 
 _log = logging.getLogger("objstore.api")
-
-
-class Buckets(Protocol):
-    """The part of the bucket service used here."""
-
-    def find(self, name: str) -> Bucket | None:
-        """The bucket's facts, inline; None when there is none of this name."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """The head of an HTTP request as it came: target raw, header names as sent, repeated ones repeated."""
-
-    method: str
-    target: str
-    headers: Sequence[tuple[str, str]]
-    remote: str = ""
-    is_secure: bool = False
-    http_version: tuple[int, int] = (1, 1)
-    tls: Any = None
-    """The connection's `ssl.SSLObject`."""
-
-
-def new_request_id() -> str:
-    """16 hexadecimal digits, as S3 writes them."""
-    return os.urandom(8).hex().upper()
-
-
-class Exchange:
-    """One request and its answer, as metrics and the access log tell of it."""
-
-    __slots__ = (
-        "about",
-        "answered_s",
-        "began_s",
-        "bucket",
-        "code",
-        "identity",
-        "key",
-        "notes",
-        "observer",
-        "operation",
-        "origin",
-        "request",
-        "request_id",
-        "watch",
-        "wire",
-    )
-
-    def __init__(self, request: Request, wire: Wire) -> None:
-        self.request = request
-        self.wire = wire
-        self.request_id = new_request_id()
-        self.began_s = clock.monotonic_s()
-        self.operation: Operation = matching.UNKNOWN
-        self.identity: Identity = NOBODY.identity
-        self.code = ""
-        self.notes = Notes()
-        self.answered_s = 0.0
-        """When the answer began to go out."""
-        self.observer: Observer | None = None
-        self.watch: Watch | None = None
-        """What is watched in `bucket`, if anything is."""
-        self.bucket: Bucket | None = None
-        self.key = ""
-        self.about = NOTHING_SAID
-        self.origin: tuple[str, str] | None = None
-        """The Origin header and the name of the bucket asked, where there are such."""
-
-    def finish(self, status: int, sent_bytes: int) -> None:
-        """Count and log the exchange; called once, when its last byte was written or given up.
-
-        What failed after a 200 was sent counts by the status it would have had.
-        """
-        seconds = clock.monotonic_s() - self.began_s
-        name, received_bytes = self.operation.name, self.wire.received_bytes
-        late = self.notes.late_error
-        self.identity = self.notes.form_identity or self.identity
-        if late is not None:
-            self.code = self.code or late.code
-        metrics.count_request(
-            name, status if late is None else late.status, seconds, received_bytes, sent_bytes
-        )
-        if self.code:
-            metrics.REQUEST_ERRORS.labels(name, self.code).inc()
-        if self.observer is not None and (self.watch is not None or self.notes.source is not None):
-            self.observer.tell(self, status, sent_bytes, seconds)
-        request = self.request
-        log.access(
-            self.request_id,
-            request.remote,
-            self.identity.access_key,
-            request.method,
-            request.target.partition("?")[0],
-            name,
-            status,
-            self.code,
-            received_bytes,
-            sent_bytes,
-            seconds,
-            next((value for name, value in request.headers if name.lower() == "user-agent"), ""),
-        )
 
 
 class Index(Protocol):
@@ -166,7 +59,7 @@ class S3Door:
 
     def __init__(
         self,
-        services: "Services",
+        services: Services,
         buckets: Buckets,
         credentials: Credentials,
         permissions: Permissions,

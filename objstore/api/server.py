@@ -20,7 +20,8 @@ from aiohttp.http_exceptions import LineTooLong
 from objstore import clock, metrics
 from objstore.api import render
 from objstore.api.body import Wire
-from objstore.api.pipeline import Exchange, Request, S3Door, new_request_id
+from objstore.api.exchange import Exchange, Request, new_request_id
+from objstore.api.pipeline import S3Door
 from objstore.api.render import Response
 from objstore.s3.errors import BadRequest, InternalError, RequestHeaderSectionTooLarge, S3Error
 

@@ -5,29 +5,29 @@ differences between a website endpoint and a REST API endpoint".
 """
 
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
 from html import escape
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 from urllib.parse import quote
 
 from objstore.api import render
-from objstore.api.call import Call, Reply
+from objstore.api.call import Authority, Buckets, Call, Operation, Reply
+from objstore.api.exchange import Exchange
 from objstore.api.handlers import objects
-from objstore.api.operations import Operation
+from objstore.api.observing import Observer
 from objstore.api.render import Response
 from objstore.iam.circumstances import Circumstances
+from objstore.iam.permissions import Permissions
 from objstore.model import ANONYMOUS, Bucket
 from objstore.s3 import errors, names
 from objstore.s3.documents import website as rules
 from objstore.s3.documents.website import WebsiteConfiguration
 from objstore.s3.errors import S3Error
 from objstore.s3.object_headers import REDIRECT_HEADER
-
-if TYPE_CHECKING:
-    from objstore.api.pipeline import Exchange, S3Door
+from objstore.service import Services
 
 WEBSITE: Final = Operation("WebsiteGet", "GET", "object", (), "s3:GetObject", objects.get)
 """What metrics and logs call a page; no row of the table, for the host chooses it and not the request."""
@@ -42,7 +42,18 @@ _CONDITIONAL: Final = (
 _log = logging.getLogger("objstore.api")
 
 
-async def answer(door: "S3Door", exchange: "Exchange", headers: Mapping[str, str], name: str) -> Response:
+class Door(Authority, Protocol):
+    """The part of the S3 door that a website needs."""
+
+    services: Services
+    permissions: Permissions
+    buckets: Buckets
+    observer: Observer
+    host_id: str
+    translate: Callable[[BaseException], S3Error | None]
+
+
+async def answer(door: Door, exchange: Exchange, headers: Mapping[str, str], name: str) -> Response:
     """The response to a request that came to the website of the bucket called `name`."""
     exchange.operation = WEBSITE
     try:
@@ -74,7 +85,7 @@ class _NoBody:
 class _Site:
     """One request to one website."""
 
-    def __init__(self, door: "S3Door", exchange: "Exchange", headers: Mapping[str, str], name: str) -> None:
+    def __init__(self, door: Door, exchange: Exchange, headers: Mapping[str, str], name: str) -> None:
         request = exchange.request
         if request.method not in ("GET", "HEAD"):
             raise errors.MethodNotAllowed(headers={"allow": "GET, HEAD"}, Method=request.method)

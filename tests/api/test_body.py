@@ -11,7 +11,8 @@ from objstore import blocking, clock
 from objstore.api import body as body_module
 from objstore.api.authenticate import NOBODY, Proof
 from objstore.api.body import PUT_BYTES_MAX, ChunkedBody, PlainBody, Wire, open_body
-from objstore.api.operations import OPERATIONS, Operation
+from objstore.api.call import Operation
+from objstore.api.operations import OPERATIONS
 from objstore.s3 import sigv4
 from objstore.s3.errors import (
     EntityTooLarge,

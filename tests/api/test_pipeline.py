@@ -13,9 +13,9 @@ import pytest
 from objstore import clock, log, metrics
 from objstore.api import matching, operations
 from objstore.api.call import Call, Reply
+from objstore.api.exchange import Request
 from objstore.api.handlers import keepalive
 from objstore.api.operations import OPERATIONS
-from objstore.api.pipeline import Request
 from objstore.meta.interface import Unavailable
 from objstore.model import Identity
 from objstore.s3 import errors, sigv4
