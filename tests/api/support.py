@@ -19,31 +19,13 @@ from objstore.service.buckets import BucketRules
 from objstore.service.encryption import EncryptionRules
 from tests.service.support import DictStore, LocalFacts
 from tests.support.keys import envelopes_over
+from tests.support.shared import AlwaysMoved
 
 REGION = "us-east-1"
 ROOT = Identity("a" * 64, "root", "Root", access_key="ROOTKEY", is_root=True)
 OWNER = Identity("b" * 64, "owner", "Owner", access_key="OWNERKEY")
 OTHER = Identity("c" * 64, "other", "Other", access_key="OTHERKEY")
 SECRETS = {"ROOTKEY": "root-secret", "OWNERKEY": "owner-secret", "OTHERKEY": "other-secret"}
-
-
-class Shared:
-    """The part of SharedState the services look at; every look sees a new epoch, so nothing is cached."""
-
-    def __init__(self) -> None:
-        self._epoch = 0
-
-    @property
-    def epoch(self) -> int:
-        self._epoch += 1
-        return self._epoch
-
-    @property
-    def listener_count(self) -> int:
-        return 0
-
-    def set_oldest_read(self, worker: int, began_ms: int) -> None:
-        pass
 
 
 class Keys:
@@ -221,7 +203,7 @@ async def running_door(
 ) -> AsyncIterator[Door]:
     """A door on a free port. `wrap` may put something else in the place of the services."""
     facts, store = LocalFacts(), DictStore()
-    shared: Any = Shared()
+    shared: Any = AlwaysMoved()
     services = build_services(
         facts, store, shared, 0, BucketRules((REGION,)), envelopes_over(facts), EncryptionRules()
     )

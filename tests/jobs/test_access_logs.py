@@ -32,6 +32,7 @@ from objstore.service.watches import LogHead
 from objstore.spool import ACCESS_LOGS, Spool
 from tests.service.support import DictStore, LocalFacts
 from tests.support.keys import envelopes_over
+from tests.support.shared import AlwaysMoved
 
 OWNER = "a" * 64
 DAY_MS = 24 * 60 * 60 * 1000
@@ -46,27 +47,12 @@ POLICY = {
 }
 
 
-class Shared:
-    """Configuration that has changed whenever somebody looks."""
-
-    def __init__(self) -> None:
-        self.looked = 0
-
-    @property
-    def epoch(self) -> int:
-        self.looked += 1
-        return self.looked
-
-    def set_oldest_read(self, worker: int, began_ms: int) -> None:
-        pass
-
-
 class Scene:
     """Two drives with spools, a bucket that logs go to, and the job that brings them there."""
 
     def __init__(self, directory: Path) -> None:
         self.facts, self.store = LocalFacts(), DictStore()
-        shared: Any = Shared()
+        shared: Any = AlwaysMoved()
         services = build_services(
             self.facts,
             self.store,

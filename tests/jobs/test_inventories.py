@@ -31,6 +31,7 @@ from objstore.service.buckets import BucketRules
 from objstore.service.encryption import EncryptionRules
 from tests.service.support import DictStore, LocalFacts
 from tests.support.keys import envelopes_over
+from tests.support.shared import AlwaysMoved
 
 OWNER = "a" * 64
 POLICY = {
@@ -45,27 +46,12 @@ POLICY = {
 DAY_MS = inventories.DAY_MS
 
 
-class Shared:
-    """The part of SharedState that services look at."""
-
-    def __init__(self) -> None:
-        self.looked = 0
-
-    @property
-    def epoch(self) -> int:
-        self.looked += 1
-        return self.looked
-
-    def set_oldest_read(self, worker: int, began_ms: int) -> None:
-        pass
-
-
 class Scene:
     """A bucket with an inventory, and the job that writes it."""
 
     def __init__(self, **changes: Any) -> None:
         self.facts, self.store = LocalFacts(), DictStore()
-        shared: Any = Shared()
+        shared: Any = AlwaysMoved()
         self.services = build_services(
             self.facts,
             self.store,

@@ -21,7 +21,8 @@ from objstore.service.subresources import Subresources
 from objstore.service.writer import Writer
 from objstore.storage.interface import BlobMissing, Exposure, Observe, StoreStatus, Verification
 from tests.meta.support.sqlite_database import SqliteDatabase
-from tests.support.keys import NeverMoves, envelopes_over
+from tests.support.keys import envelopes_over
+from tests.support.shared import NeverMoves
 
 P = ParamSpec("P")
 R = TypeVar("R")

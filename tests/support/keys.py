@@ -5,13 +5,7 @@ from typing import Any
 from objstore.encryption.envelope import LOCAL, Envelopes
 from objstore.encryption.keyring import Keyring
 from objstore.iam.sealing import Sealer
-
-
-class NeverMoves:
-    """An epoch of configuration in which nothing changes."""
-
-    epoch = 0
-    listener_count = 0
+from tests.support.shared import NeverMoves
 
 
 def envelopes_over(facts: Any) -> Envelopes:
