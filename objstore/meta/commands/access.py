@@ -1,12 +1,11 @@
 """Who may do what, where it is kept neither in the bucket's row nor in its configuration."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
-from objstore.meta import queries
 from objstore.meta.commands.users import SetState
-from objstore.meta.interface import BucketMissing, Database, IsDeleteMarker, KeyMissing, VersionMissing
-from objstore.meta.rows import pack_attributes
+from objstore.meta.commands.versions import find_version, replace_attributes, with_extra
+from objstore.meta.interface import Database
 from objstore.model import ObjectVersion
 
 
@@ -38,29 +37,5 @@ class SetExtraAttribute:
     advances_epoch: ClassVar[bool] = False
 
     def apply(self, db: Database, now_ms: int) -> ObjectVersion:
-        version = self._find(db)
-        extra = {name: value for name, value in version.attributes.extra.items() if name != self.name}
-        if self.value is not None:
-            extra[self.name] = self.value
-        attributes = replace(version.attributes, extra=extra)
-        for table in ("objects", "history"):
-            db.execute(
-                f"UPDATE {table} SET attributes = ? WHERE bucket_id = ? AND key = ? AND version_id = ?",
-                (pack_attributes(attributes), self.bucket_id, self.key.encode(), version.version_id),
-            )
-        return replace(version, attributes=attributes)
-
-    def _find(self, db: Database) -> ObjectVersion:
-        if db.one("SELECT 1 FROM buckets WHERE id = ?", (self.bucket_id,)) is None:
-            raise BucketMissing()
-        if self.version_id is None:
-            version = queries.current(db, self.bucket_id, self.key)
-            if version is None:
-                raise KeyMissing(key=self.key)
-            return version
-        version = queries.version(db, self.bucket_id, self.key, self.version_id)
-        if version is None:
-            raise VersionMissing(key=self.key, version_id=self.version_id)
-        if version.is_delete_marker:
-            raise IsDeleteMarker(key=self.key, version_id=self.version_id)
-        return version
+        version = find_version(db, self.bucket_id, self.key, self.version_id)
+        return replace_attributes(db, version, with_extra(version.attributes, self.name, self.value))

@@ -12,15 +12,12 @@ from objstore.meta import queries
 from objstore.meta.commands.blobs import acquire, release
 from objstore.meta.commands.conditions import etag_matches
 from objstore.meta.commands.locks import check_removable
+from objstore.meta.commands.versions import find_version
 from objstore.meta.interface import (
-    BucketMissing,
     ConditionFailed,
     Conflict,
     Database,
-    IsDeleteMarker,
-    KeyMissing,
     TooManyAnnotations,
-    VersionMissing,
 )
 from objstore.meta.rows import pack_attributes, pack_lock
 from objstore.model import Annotation, ObjectVersion
@@ -76,18 +73,7 @@ def _look(
 
     Raises BucketMissing, KeyMissing or VersionMissing, IsDeleteMarker, ConditionFailed.
     """
-    if db.one("SELECT 1 FROM buckets WHERE id = ?", (bucket_id,)) is None:
-        raise BucketMissing()
-    if version_id is None:
-        version = queries.current(db, bucket_id, key)
-        if version is None:
-            raise KeyMissing(key=key)
-    else:
-        version = queries.version(db, bucket_id, key, version_id)
-        if version is None:
-            raise VersionMissing(key=key, version_id=version_id)
-        if version.is_delete_marker:
-            raise IsDeleteMarker(key=key, version_id=version_id)
+    version = find_version(db, bucket_id, key, version_id)
     if if_match is not None and not etag_matches(if_match, version.etag):
         raise ConditionFailed(condition="x-amz-object-if-match", key=key)
     return version

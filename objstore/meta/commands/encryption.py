@@ -5,15 +5,12 @@ from typing import ClassVar
 
 from objstore.meta import queries
 from objstore.meta.commands.locks import check_removable
+from objstore.meta.commands.versions import find_version, replace_attributes
 from objstore.meta.interface import (
-    BucketMissing,
     Conflict,
     Database,
-    IsDeleteMarker,
-    KeyMissing,
     MasterKeyExists,
     MasterKeyMissing,
-    VersionMissing,
 )
 from objstore.meta.rows import pack_attributes, pack_lock, unpack_attributes
 from objstore.model import Encryption, MasterKey, ObjectVersion
@@ -76,7 +73,7 @@ class ReplaceEncryption:
     advances_epoch: ClassVar[bool] = False
 
     def apply(self, db: Database, now_ms: int) -> ObjectVersion:
-        version = self._find(db)
+        version = find_version(db, self.bucket_id, self.key, self.version_id)
         before = version.attributes.encryption
         if before is None or before.wrapped_key != self.replaces:
             raise Conflict(f"the data key of {version.version_id} was sealed anew meanwhile")
@@ -85,28 +82,7 @@ class ReplaceEncryption:
             check_removable(
                 db, now_ms, lock, bypass_governance=False, key=self.key, version_id=version.version_id
             )
-        attributes = replace(version.attributes, encryption=self.encryption)
-        for table in ("objects", "history"):
-            db.execute(
-                f"UPDATE {table} SET attributes = ? WHERE bucket_id = ? AND key = ? AND version_id = ?",
-                (pack_attributes(attributes), self.bucket_id, self.key.encode(), version.version_id),
-            )
-        return replace(version, attributes=attributes)
-
-    def _find(self, db: Database) -> ObjectVersion:
-        if db.one("SELECT 1 FROM buckets WHERE id = ?", (self.bucket_id,)) is None:
-            raise BucketMissing()
-        if self.version_id is None:
-            version = queries.current(db, self.bucket_id, self.key)
-            if version is None:
-                raise KeyMissing(key=self.key)
-            return version
-        version = queries.version(db, self.bucket_id, self.key, self.version_id)
-        if version is None:
-            raise VersionMissing(key=self.key, version_id=self.version_id)
-        if version.is_delete_marker:
-            raise IsDeleteMarker(key=self.key, version_id=self.version_id)
-        return version
+        return replace_attributes(db, version, replace(version.attributes, encryption=self.encryption))
 
 
 @dataclass(frozen=True, slots=True)

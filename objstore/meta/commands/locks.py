@@ -12,14 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
-from objstore.meta import queries
+from objstore.meta.commands.versions import find_version
 from objstore.meta.interface import (
-    BucketMissing,
     Database,
-    IsDeleteMarker,
-    KeyMissing,
     Locked,
-    VersionMissing,
 )
 from objstore.meta.rows import pack_lock, pack_tags, unpack_lock
 from objstore.model import ObjectLock, ObjectVersion
@@ -123,11 +119,7 @@ class ReplaceAttributes:
     advances_epoch: ClassVar[bool] = False
 
     def apply(self, db: Database, now_ms: int) -> ObjectVersion:
-        if db.one("SELECT 1 FROM buckets WHERE id = ?", (self.bucket_id,)) is None:
-            raise BucketMissing()
-        version = self._find(db, self.version_id)
-        if version.is_delete_marker:
-            raise IsDeleteMarker(key=self.key, version_id=version.version_id)
+        version = find_version(db, self.bucket_id, self.key, self.version_id)
         if self.lock is not None:
             self._check_lock(db, now_ms, version)
         lock = self._new_lock(version.lock)
@@ -141,7 +133,7 @@ class ReplaceAttributes:
                     f"UPDATE {table} SET {column} = ? WHERE bucket_id = ? AND key = ? AND version_id = ?",
                     (value, *where),
                 )
-        return self._find(db, version.version_id)
+        return find_version(db, self.bucket_id, self.key, version.version_id)
 
     def _new_lock(self, old: ObjectLock | None) -> ObjectLock | None:
         lock = old or ObjectLock()
@@ -151,17 +143,6 @@ class ReplaceAttributes:
         if self.legal_hold is not None:
             lock = replace(lock, legal_hold=self.legal_hold)
         return None if lock == ObjectLock() else lock
-
-    def _find(self, db: Database, version_id: str | None) -> ObjectVersion:
-        if version_id is None:
-            version = queries.current(db, self.bucket_id, self.key)
-            if version is None:
-                raise KeyMissing(key=self.key)
-            return version
-        version = queries.version(db, self.bucket_id, self.key, version_id)
-        if version is None:
-            raise VersionMissing(key=self.key, version_id=version_id)
-        return version
 
     def _check_lock(self, db: Database, now_ms: int, version: ObjectVersion) -> None:
         assert self.lock is not None

@@ -9,7 +9,7 @@ Invariants kept here:
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
 from objstore.meta import queries
@@ -18,8 +18,8 @@ from objstore.meta.commands.locks import ReplaceAttributes
 from objstore.meta.commands.objects import Deleted, DeleteVersion, PutVersion
 from objstore.meta.commands.uploads import CompleteUpload
 from objstore.meta.commands.users import SetState
+from objstore.meta.commands.versions import replace_attributes, with_extra
 from objstore.meta.interface import BucketMissing, BucketStateInvalid, Database
-from objstore.meta.rows import pack_attributes
 from objstore.model import ObjectVersion, Versioning
 from objstore.s3 import replication
 from objstore.s3.replication import Progress, Status
@@ -153,16 +153,8 @@ def _add(db: Database, now_ms: int, version: ObjectVersion, target: str, kind: s
 
 def _note(db: Database, version: ObjectVersion, progress: Mapping[str, Progress]) -> ObjectVersion:
     """Keep how far a version's replication is; the version."""
-    extra = {name: value for name, value in version.attributes.extra.items() if name != replication.EXTRA}
-    if progress:
-        extra[replication.EXTRA] = replication.as_text(progress)
-    attributes = replace(version.attributes, extra=extra)
-    for table in ("objects", "history"):
-        db.execute(
-            f"UPDATE {table} SET attributes = ? WHERE bucket_id = ? AND key = ? AND version_id = ?",
-            (pack_attributes(attributes), version.bucket_id, version.key.encode(), version.version_id),
-        )
-    return replace(version, attributes=attributes)
+    told = replication.as_text(progress) if progress else None
+    return replace_attributes(db, version, with_extra(version.attributes, replication.EXTRA, told))
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,15 +22,12 @@ from objstore.meta import queries
 from objstore.meta.commands.blobs import acquire, release
 from objstore.meta.commands.lifecycle import stands
 from objstore.meta.commands.objects import release_upload
+from objstore.meta.commands.versions import find_version, with_extra
 from objstore.meta.interface import (
-    BucketMissing,
     Conflict,
     Database,
-    IsDeleteMarker,
-    KeyMissing,
     NotArchived,
     RestoreUnderWay,
-    VersionMissing,
 )
 from objstore.meta.rows import pack_attributes, pack_checksum
 from objstore.model import (
@@ -38,7 +35,6 @@ from objstore.model import (
     RESTORE,
     RESTORE_UNDER_WAY,
     TIER,
-    Attributes,
     BlobRef,
     ObjectVersion,
     Part,
@@ -225,13 +221,6 @@ def _write(db: Database, version: ObjectVersion) -> None:
         )
 
 
-def _with_extra(attributes: Attributes, name: str, value: str | None) -> Attributes:
-    extra = {known: said for known, said in attributes.extra.items() if known != name}
-    if value is not None:
-        extra[name] = value
-    return replace(attributes, extra=extra)
-
-
 @dataclass(frozen=True, slots=True)
 class TransitionVersion:
     """A lifecycle rule moves a version to another storage class, if all is as it was judged (ExpireVersion).
@@ -277,7 +266,7 @@ class TransitionVersion:
         blob_id = None if version.blob is None else version.blob.id
         if (blob_id, version.upload_id) != (self.source_blob_id, self.source_upload_id):
             return None
-        attributes = _with_extra(attributes, TIER, self.storage_class)
+        attributes = with_extra(attributes, TIER, self.storage_class)
         moved = replace(version, attributes=attributes, blob=self.blob, upload_id=self.staging_id)
         if self.blob is not None:
             _refer_to_intended(db, self.blob)
@@ -314,7 +303,7 @@ class RestoreVersion:
     advances_epoch: ClassVar[bool] = False
 
     def apply(self, db: Database, now_ms: int) -> ObjectVersion:
-        version = self._find(db)
+        version = find_version(db, self.bucket_id, self.key, self.version_id)
         attributes = version.attributes
         if attributes.storage_class not in ARCHIVE_CLASSES:
             raise NotArchived(storage_class=attributes.storage_class)
@@ -346,24 +335,9 @@ class RestoreVersion:
                 (self.days, self.expires_ms, *slot),
             )
             state = str(self.expires_ms)
-        restored = replace(version, attributes=_with_extra(version.attributes, RESTORE, state))
+        restored = replace(version, attributes=with_extra(version.attributes, RESTORE, state))
         _write(db, restored)
         return restored
-
-    def _find(self, db: Database) -> ObjectVersion:
-        if queries.bucket(db, self.bucket_id) is None:
-            raise BucketMissing()
-        if self.version_id is None:
-            version = queries.current(db, self.bucket_id, self.key)
-            if version is None:
-                raise KeyMissing(key=self.key)
-            return version
-        version = queries.version(db, self.bucket_id, self.key, self.version_id)
-        if version is None:
-            raise VersionMissing(key=self.key, version_id=self.version_id)
-        if version.is_delete_marker:
-            raise IsDeleteMarker(key=self.key, version_id=self.version_id)
-        return version
 
 
 def _forget_restore(
@@ -419,7 +393,7 @@ class FinishRestore:
             "WHERE bucket_id = ? AND key = ? AND version_id = ?",
             (self.expires_ms, None if self.blob is None else self.blob.id, *slot),
         )
-        attributes = _with_extra(version.attributes, RESTORE, str(self.expires_ms))
+        attributes = with_extra(version.attributes, RESTORE, str(self.expires_ms))
         restored = replace(version, attributes=attributes)
         _write(db, restored)
         return restored
@@ -449,6 +423,6 @@ class EndRestore:
         if not expires_ms or expires_ms > self.until_ms:
             return None
         _forget_restore(db, now_ms, slot, *row[1:])
-        archived = replace(version, attributes=_with_extra(version.attributes, RESTORE, None))
+        archived = replace(version, attributes=with_extra(version.attributes, RESTORE, None))
         _write(db, archived)
         return archived
