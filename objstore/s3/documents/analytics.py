@@ -3,24 +3,8 @@
 from typing import Literal
 
 from objstore.model import Bucket
-from objstore.s3.documents.filtering import check_bucket_arn, check_filter, check_id
-from objstore.s3.documents.tagging import Tag
+from objstore.s3.documents.filtering import Filter, check_bucket_arn, check_filter, check_id
 from objstore.s3.xml import document, element
-
-
-@document
-class And:
-    """All of these at once."""
-
-    prefix: str | None = None
-    tags: tuple[Tag, ...] = element("Tag", default=())
-
-
-@document
-class Filter:
-    prefix: str | None = None
-    tag: Tag | None = None
-    and_: And | None = element("And", default=None)
 
 
 @document

@@ -1,14 +1,33 @@
-"""What the filters and ids of analytics, inventory, metrics and Intelligent-Tiering have in common."""
+"""What the filters and ids of a bucket's configurations have in common."""
 
 import re
 from dataclasses import fields
 from typing import Any, Final
 
+from objstore.s3.documents.tagging import Tag
 from objstore.s3.errors import InvalidArgument, InvalidConfigurationId, MalformedXML
+from objstore.s3.xml import document, element
 
 ID_CHARACTERS_MAX: Final = 64
 _ID: Final = re.compile(r"[A-Za-z0-9._-]+")
 _BUCKET_ARN: Final = re.compile(r"arn:aws[a-z-]*:s3:::[a-z0-9][a-z0-9.-]*[a-z0-9]")
+
+
+@document
+class And:
+    """All of these at once."""
+
+    prefix: str | None = None
+    tags: tuple[Tag, ...] = element("Tag", default=())
+
+
+@document
+class Filter:
+    """What a configuration or rule is about: one of these, or everything when empty."""
+
+    prefix: str | None = None
+    tag: Tag | None = None
+    and_: And | None = element("And", default=None)
 
 
 def check_id(configuration_id: str) -> None:

@@ -11,29 +11,13 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final, Literal
 
+from objstore.s3.documents.filtering import Filter
 from objstore.s3.documents.tagging import Tag
 from objstore.s3.errors import InvalidArgument, InvalidRequest, MalformedXML
 from objstore.s3.object_headers import STORAGE_CLASSES, check_tags
 from objstore.s3.xml import document, element
 
 Switch = Literal["Enabled", "Disabled"]
-
-
-@document
-class And:
-    """All of these at once."""
-
-    prefix: str | None = None
-    tags: tuple[Tag, ...] = element("Tag", default=())
-
-
-@document
-class Filter:
-    """What a rule is for: one of these, or everything when empty."""
-
-    prefix: str | None = None
-    tag: Tag | None = None
-    and_: And | None = element("And", default=None)
 
 
 @document

@@ -3,6 +3,7 @@
 from typing import Final, Literal
 
 from objstore.s3.documents.acl import Grant
+from objstore.s3.documents.select import InputSerialization, OutputSerialization
 from objstore.s3.documents.tagging import Tag
 from objstore.s3.errors import InvalidArgument, MalformedXML, MethodNotAllowed
 from objstore.s3.xml import document, element
@@ -14,55 +15,6 @@ DAYS_MAX: Final = 2**31 - 1
 @document
 class GlacierJobParameters:
     tier: RetrievalTier
-
-
-@document
-class CSVInput:
-    file_header_info: str | None = None
-    comments: str | None = None
-    quote_escape_character: str | None = None
-    record_delimiter: str | None = None
-    field_delimiter: str | None = None
-    quote_character: str | None = None
-    allow_quoted_record_delimiter: bool | None = None
-
-
-@document
-class JSONInput:
-    type: str | None = None
-
-
-@document
-class ParquetInput:
-    """Nothing is said of it."""
-
-
-@document
-class InputSerialization:
-    csv: CSVInput | None = element("CSV", default=None)
-    compression_type: str | None = None
-    json: JSONInput | None = element("JSON", default=None)
-    parquet: ParquetInput | None = None
-
-
-@document
-class CSVOutput:
-    quote_fields: str | None = None
-    quote_escape_character: str | None = None
-    record_delimiter: str | None = None
-    field_delimiter: str | None = None
-    quote_character: str | None = None
-
-
-@document
-class JSONOutput:
-    record_delimiter: str | None = None
-
-
-@document
-class OutputSerialization:
-    csv: CSVOutput | None = element("CSV", default=None)
-    json: JSONOutput | None = element("JSON", default=None)
 
 
 @document

@@ -3,28 +3,12 @@
 from typing import Final, Literal
 
 from objstore.model import Bucket
-from objstore.s3.documents.filtering import check_filter, check_id
-from objstore.s3.documents.tagging import Tag
+from objstore.s3.documents.filtering import Filter, check_filter, check_id
 from objstore.s3.errors import InvalidArgument, MalformedXML
 from objstore.s3.xml import document, element
 
 DAYS_MIN: Final = {"ARCHIVE_ACCESS": 90, "DEEP_ARCHIVE_ACCESS": 180}
 DAYS_MAX: Final = 730
-
-
-@document
-class And:
-    """All of these at once."""
-
-    prefix: str | None = None
-    tags: tuple[Tag, ...] = element("Tag", default=())
-
-
-@document
-class Filter:
-    prefix: str | None = None
-    tag: Tag | None = None
-    and_: And | None = element("And", default=None)
 
 
 @document
