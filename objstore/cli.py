@@ -279,6 +279,68 @@ def user_remove(name: str, config: Config) -> None:
     click.echo(f"Removed {name}.")
 
 
+@user.group("mfa")
+def user_mfa() -> None:
+    """Devices whose codes let versions go where MFA delete is enabled."""
+
+
+@user_mfa.command("add")
+@click.argument("name")
+@click.option("--device", help="Name of the device; that of the user unless given.")
+@_json_option
+@_drives_options
+def user_mfa_add(name: str, device: str | None, as_json: bool, config: Config) -> None:
+    """Give the user NAME a virtual device, whose secret is shown this once.
+
+    An authenticator app takes the secret typed in, or the URI as a QR code.
+    """
+    from objstore.upkeep import users_and_devices
+
+    async def add() -> dict[str, str]:
+        async with users_and_devices(config) as (users, devices):
+            made = await devices.add(await users.by_name(name), device)
+        return {"serial": made.serial, "secret": made.secret, "uri": made.uri}
+
+    _show(_run(add()), as_json)
+
+
+@user_mfa.command("list")
+@click.argument("name")
+@_json_option
+@_drives_options
+def user_mfa_list(name: str, as_json: bool, config: Config) -> None:
+    """List the devices of the user NAME."""
+    from objstore.upkeep import users_and_devices
+
+    async def listed() -> list[dict[str, Any]]:
+        async with users_and_devices(config) as (users, devices):
+            return [
+                {"serial": one.serial, "created_ms": one.created_ms, "wrong_codes": one.failures}
+                for one in await devices.of(await users.by_name(name))
+            ]
+
+    found = _run(listed())
+    if as_json:
+        click.echo(json.dumps(found))
+    else:
+        _table(("SERIAL", "WRONG CODES"), [(one["serial"], one["wrong_codes"]) for one in found])
+
+
+@user_mfa.command("remove")
+@click.argument("serial")
+@_drives_options
+def user_mfa_remove(serial: str, config: Config) -> None:
+    """Remove the device SERIAL: its codes count no longer, from the next request on."""
+    from objstore.upkeep import users_and_devices
+
+    async def remove() -> None:
+        async with users_and_devices(config) as (_, devices):
+            await devices.remove(serial)
+
+    _run(remove())
+    click.echo(f"Removed {serial}.")
+
+
 @main.group()
 def key() -> None:
     """Access keys of users."""

@@ -32,6 +32,14 @@ class Versioning(IntEnum):
     SUSPENDED = 2
 
 
+class MfaDelete(IntEnum):
+    """Whether a bucket's versions go for good only with the code of a device. NEVER: nobody ever said."""
+
+    NEVER = 0
+    ENABLED = 1
+    DISABLED = 2
+
+
 @dataclass(frozen=True, slots=True)
 class Bucket:
     """A bucket. `id` is never reused, so a name created again is another bucket."""
@@ -43,6 +51,7 @@ class Bucket:
     created_ms: int
     versioning: Versioning = Versioning.NEVER
     object_lock: bool = False
+    mfa_delete: MfaDelete = MfaDelete.NEVER
 
 
 class ChecksumType(StrEnum):
@@ -251,6 +260,23 @@ class AccessKey:
     secret_sealed: bytes
     created_ms: int
     is_enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class MfaDevice:
+    """A device that shows codes (RFC 6238); `secret_sealed` is encrypted under the deployment's key file.
+
+    `serial` is the device's ARN. Of the codes tried: `last_step` is the time step of the newest that was
+    taken, and `failures` how many were wrong since, the last one at `failed_ms`.
+    """
+
+    serial: str
+    user_id: str
+    secret_sealed: bytes
+    created_ms: int
+    last_step: int = 0
+    failures: int = 0
+    failed_ms: int = 0
 
 
 ANONYMOUS_ID: Final = "65a011a29cdf8ec533ec3d1ccaae921c"

@@ -12,6 +12,7 @@ from objstore.app import order_document, usable_directories
 from objstore.config import Config
 from objstore.deployment import DeploymentError
 from objstore.encryption.keyring import KEYS_LISTED_MAX, Keyring, seal_owner
+from objstore.iam.mfa import MfaDevices
 from objstore.iam.sealing import SealBroken, Sealer
 from objstore.iam.users import Users
 from objstore.jobs import lifecycle, orphans, walk
@@ -48,6 +49,13 @@ async def metadata_and_users(
     """The metadata, and the users in it. Raises as `facts_of` does."""
     async with facts_of(config, rebuild_index=rebuild_index) as facts:
         yield facts.metadata, Users(facts.metadata, facts.sealer)
+
+
+@asynccontextmanager
+async def users_and_devices(config: Config) -> AsyncIterator[tuple[Users, MfaDevices]]:
+    """The users, and the devices that show their codes. Raises as `facts_of` does."""
+    async with facts_of(config) as facts:
+        yield Users(facts.metadata, facts.sealer), MfaDevices(facts.metadata, facts.sealer)
 
 
 @dataclass(frozen=True, slots=True)

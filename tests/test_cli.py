@@ -92,6 +92,9 @@ def test_a_user_is_added_with_everything_chosen(deployment: Server) -> None:
         (("user", "remove", "nobody"), "UserMissing"),
         (("key", "add", "nobody"), "UserMissing"),
         (("key", "disable", "NOKEY"), "AccessKeyMissing"),
+        (("user", "mfa", "add", "nobody"), "UserMissing"),
+        (("user", "mfa", "add", "root", "--device", "a/b"), "device: 'a/b' is not allowed"),
+        (("user", "mfa", "remove", "no-such-device"), "MfaDeviceMissing"),
         (("drive", "add", "/nowhere/at/all"), "no such directory"),
     ],
     ids=lambda value: " ".join(value)[:30] if isinstance(value, tuple) else "",
@@ -110,6 +113,21 @@ def test_a_refused_user_leaves_nothing_behind(deployment: Server) -> None:
     names = [user["name"] for user in json.loads(run(deployment, "user", "list", "--json"))]
     assert "twice" in names
     assert "taken" not in names
+
+
+def test_devices_come_and_go(deployment: Server) -> None:
+    made = json.loads(run(deployment, "user", "mfa", "add", "root", "--json"))
+    serial = made["serial"]
+    assert re.fullmatch("arn:aws:iam::[0-9]{12}:mfa/root-account-mfa-device", serial)
+    assert f"secret={made['secret']}&" in made["uri"]
+    assert "MfaDeviceExists" in run(deployment, "user", "mfa", "add", "root", status=1)
+    second = run(deployment, "user", "mfa", "add", "root", "--device", "phone")
+    assert "uri:" in second and serial.replace("root-account-mfa-device", "phone") in second
+    listed = run(deployment, "user", "mfa", "list", "root")
+    assert listed.count("arn:aws:iam::") == 2 and made["secret"] not in listed
+    run(deployment, "user", "mfa", "remove", serial)
+    left = json.loads(run(deployment, "user", "mfa", "list", "root", "--json"))
+    assert [device["serial"].rpartition("/")[2] for device in left] == ["phone"]
 
 
 def test_a_user_is_removed_with_the_keys(deployment: Server) -> None:

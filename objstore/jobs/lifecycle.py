@@ -29,8 +29,9 @@ from objstore.jobs.telling import wanted_of
 from objstore.meta import commands, queries
 from objstore.meta.client import Metadata
 from objstore.meta.commands import Announced, Deleted, ExpireUpload, ExpireVersion
+from objstore.meta.commands.buckets import LIFECYCLE
 from objstore.meta.commands.events import NOTIFICATION
-from objstore.meta.commands.lifecycle import LIFECYCLE, digest_of
+from objstore.meta.commands.lifecycle import digest_of
 from objstore.meta.interface import Command, Conflict, Locked
 from objstore.model import Bucket, ObjectVersion, Upload
 from objstore.s3 import tokens, xml

@@ -216,5 +216,21 @@ class KeyExists(Refusal):
     """The access key is taken. detail: access_key."""
 
 
+class MfaRequired(Refusal):
+    """MFA delete is enabled, or to be, and no code of a device came with the request."""
+
+
+class MfaDeviceExists(Refusal):
+    """Another device has the serial number. detail: serial."""
+
+
+class MfaDeviceMissing(Refusal):
+    """detail: serial."""
+
+
+class TooManyMfaDevices(Refusal):
+    """The user has as many as one may have. detail: limit."""
+
+
 class AccessKeyMissing(Refusal):
     """detail: access_key."""

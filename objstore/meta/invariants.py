@@ -106,8 +106,13 @@ INVARIANTS: Final = {
         "AND f.bucket_id = r.bucket_id AND f.key = r.key "
         f"WHERE (r.sequence = f.first) <> (r.due_ms < {NOT_YET_MS})"
     ),
-    "every access key belongs to a user there is": (
-        "SELECT access_key FROM access_keys WHERE user_id NOT IN (SELECT id FROM users)"
+    "every access key and device belongs to a user there is": (
+        "SELECT access_key FROM access_keys WHERE user_id NOT IN (SELECT id FROM users) "
+        "UNION ALL SELECT serial FROM mfa_devices WHERE user_id NOT IN (SELECT id FROM users)"
+    ),
+    "what only a device lets go is not left to lifecycle rules": (
+        "SELECT s.bucket_id FROM bucket_subresources s JOIN buckets b ON b.id = s.bucket_id "
+        "WHERE s.kind = 'lifecycle' AND b.mfa_delete = 1"
     ),
 }
 

@@ -23,6 +23,7 @@ from objstore.meta.rows import (
     BUCKET_COLUMNS,
     HISTORY_COLUMNS,
     MASTER_KEY_COLUMNS,
+    MFA_DEVICE_COLUMNS,
     OBJECT_COLUMNS,
     PART_COLUMNS,
     UPLOAD_COLUMNS,
@@ -42,6 +43,7 @@ from objstore.model import (
     BlobRef,
     Bucket,
     MasterKey,
+    MfaDevice,
     ObjectVersion,
     Part,
     Upload,
@@ -90,6 +92,8 @@ __all__ = [
     "manifest",
     "master_key",
     "master_keys",
+    "mfa_device",
+    "mfa_devices_of",
     "parts_between",
     "repairs_due",
     "replication_targets",
@@ -630,6 +634,20 @@ def access_key(db: Database, access_key: str) -> AccessKey | None:
 def keys_of(db: Database, user_id: str) -> list[AccessKey]:
     """A user's access keys."""
     return [access_key_of(row) for row in db.rows(_KEYS_OF, (user_id,))]
+
+
+def mfa_device(db: Database, serial: str) -> MfaDevice | None:
+    """The device of this serial number."""
+    row = db.one(f"SELECT {MFA_DEVICE_COLUMNS} FROM mfa_devices WHERE serial = ?", (serial,))
+    return None if row is None else MfaDevice(*row)
+
+
+def mfa_devices_of(db: Database, user_id: str) -> list[MfaDevice]:
+    """A user's devices, by serial number."""
+    rows = db.rows(
+        f"SELECT {MFA_DEVICE_COLUMNS} FROM mfa_devices WHERE user_id = ? ORDER BY serial", (user_id,)
+    )
+    return [MfaDevice(*row) for row in rows]
 
 
 def master_key(db: Database, name: str) -> list[MasterKey]:

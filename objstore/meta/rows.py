@@ -20,6 +20,7 @@ from objstore.model import (
     Encryption,
     EncryptionMethod,
     MasterKey,
+    MfaDelete,
     ObjectLock,
     ObjectVersion,
     Part,
@@ -42,13 +43,14 @@ OBJECT_COLUMNS: Final = (
 
 HISTORY_COLUMNS: Final = OBJECT_COLUMNS.replace("{0}.sequence", "-{0}.reverse_sequence")
 
-BUCKET_COLUMNS: Final = "id, name, owner_id, region, created_ms, versioning, object_lock"
+BUCKET_COLUMNS: Final = "id, name, owner_id, region, created_ms, versioning, object_lock, mfa_delete"
 UPLOAD_COLUMNS: Final = "key, upload_id, initiated_ms, owner_id, attributes, tags, lock"
 PART_COLUMNS: Final = (
     "p.part_number, p.size, p.etag, p.modified_ms, p.checksum, p.salt, p.blob_id, b.size, b.locator"
 )
 USER_COLUMNS: Final = "id, name, display_name, email, created_ms, is_root, is_enabled"
 MASTER_KEY_COLUMNS: Final = "name, version, secret_sealed, created_ms, is_enabled"
+MFA_DEVICE_COLUMNS: Final = "serial, user_id, secret_sealed, created_ms, last_step, failures, failed_ms"
 ACCESS_KEY_COLUMNS: Final = "access_key, user_id, secret_sealed, created_ms, is_enabled"
 
 
@@ -196,8 +198,17 @@ def annotation_of(row: Sequence[Any]) -> Annotation:
 
 def bucket_of(row: Sequence[Any]) -> Bucket:
     """A bucket from BUCKET_COLUMNS."""
-    id_, name, owner_id, region, created_ms, versioning, object_lock = row
-    return Bucket(id_, name, owner_id, region, created_ms, Versioning(versioning), bool(object_lock))
+    id_, name, owner_id, region, created_ms, versioning, object_lock, mfa_delete = row
+    return Bucket(
+        id_,
+        name,
+        owner_id,
+        region,
+        created_ms,
+        Versioning(versioning),
+        bool(object_lock),
+        MfaDelete(mfa_delete),
+    )
 
 
 def upload_of(bucket_id: int, row: Sequence[Any]) -> Upload:

@@ -17,7 +17,8 @@ CREATE TABLE buckets (
     region TEXT NOT NULL,
     created_ms BIGINT NOT NULL,
     versioning SMALLINT NOT NULL,
-    object_lock SMALLINT NOT NULL
+    object_lock SMALLINT NOT NULL,
+    mfa_delete SMALLINT NOT NULL
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX buckets_by_name ON buckets (name);
 CREATE INDEX buckets_by_owner ON buckets (owner_id, name);
@@ -258,6 +259,19 @@ CREATE TABLE access_keys (
     is_enabled SMALLINT NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX access_keys_by_user ON access_keys (user_id, access_key);
+
+-- Devices that show codes. last_step: the time step of the newest code that was taken; failures: how many wrong
+-- ones came since, the last at failed_ms.
+CREATE TABLE mfa_devices (
+    serial TEXT NOT NULL PRIMARY KEY,
+    user_id TEXT NOT NULL,
+    secret_sealed BLOB NOT NULL,
+    created_ms BIGINT NOT NULL,
+    last_step BIGINT NOT NULL,
+    failures INTEGER NOT NULL,
+    failed_ms BIGINT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX mfa_devices_by_user ON mfa_devices (user_id, serial);
 
 -- The keys that seal data keys, each version of them: SSE-S3's own, and those of the local keyring.
 -- is_enabled is the same in all versions of a key.

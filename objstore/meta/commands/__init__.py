@@ -35,6 +35,7 @@ from objstore.meta.commands.encryption import (
 from objstore.meta.commands.events import Announced, ForgetEvents, Notice, SetNotification
 from objstore.meta.commands.lifecycle import ExpireUpload, ExpireVersion
 from objstore.meta.commands.locks import AdvanceLockClock, ReplaceAttributes, with_default
+from objstore.meta.commands.mfa import AddMfaDevice, RemoveMfaDevice, UseMfaCode
 from objstore.meta.commands.objects import Deleted, DeleteVersion, PutVersion
 from objstore.meta.commands.renaming import RenameConditions, RenameToken, RenameVersion
 from objstore.meta.commands.replication import (
@@ -67,7 +68,7 @@ from objstore.meta.commands.users import (
     SetUserEnabled,
 )
 from objstore.meta.interface import Command
-from objstore.model import AccessKey, Bucket, MasterKey, ObjectVersion, Part, Upload, User
+from objstore.model import AccessKey, Bucket, MasterKey, MfaDevice, ObjectVersion, Part, Upload, User
 
 COMMANDS: Final[tuple[type[Command[Any]], ...]] = (
     PutVersion,
@@ -125,8 +126,11 @@ COMMANDS: Final[tuple[type[Command[Any]], ...]] = (
     PutAnnotation,
     DeleteAnnotation,
     ReleaseAnnotations,
+    AddMfaDevice,
+    RemoveMfaDevice,
+    UseMfaCode,
 )
-RESULTS: Final = (ObjectVersion, Deleted, Part, Upload, Bucket, User, AccessKey, MasterKey)
+RESULTS: Final = (ObjectVersion, Deleted, Part, Upload, Bucket, User, AccessKey, MasterKey, MfaDevice)
 """What commands answer with, besides None and plain values."""
 
 _commands: Final = Codec(COMMANDS)
@@ -161,6 +165,7 @@ __all__ = [
     "AbandonTransition",
     "AbortUpload",
     "AddMasterKey",
+    "AddMfaDevice",
     "AdvanceLockClock",
     "Announced",
     "BeginTransition",
@@ -197,6 +202,7 @@ __all__ = [
     "ReleaseAnnotations",
     "ReleaseParts",
     "RemoveAccessKey",
+    "RemoveMfaDevice",
     "RemoveUser",
     "RenameConditions",
     "RenameToken",
@@ -219,6 +225,7 @@ __all__ = [
     "SetVersioning",
     "StagePart",
     "TransitionVersion",
+    "UseMfaCode",
     "WriteConditions",
     "decode",
     "decode_result",

@@ -12,12 +12,18 @@ from objstore.meta.interface import (
     BucketStateInvalid,
     Conflict,
     Database,
+    MfaRequired,
     TooManyBuckets,
 )
-from objstore.model import Bucket, Versioning
+from objstore.model import Bucket, MfaDelete, Versioning
 
 REPLICATION: Final = "replication"
 """The kind of subresource that says where versions are replicated to."""
+LIFECYCLE: Final = "lifecycle"
+"""The kind of subresource that holds a bucket's lifecycle rules."""
+OBJECT_LOCK: Final = "object-lock"
+MFA_DELETE: Final = "mfa-delete"
+"""With the two kinds above: what can stand in the way of a change, as BucketStateInvalid tells it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +60,8 @@ class CreateBucket:
             object_lock=self.object_lock,
         )
         db.execute(
-            "INSERT INTO buckets (id, name, owner_id, region, created_ms, versioning, object_lock) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO buckets (id, name, owner_id, region, created_ms, versioning, object_lock, "
+            "mfa_delete) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 bucket.id,
                 bucket.name,
@@ -64,6 +70,7 @@ class CreateBucket:
                 bucket.created_ms,
                 int(bucket.versioning),
                 int(bucket.object_lock),
+                int(bucket.mfa_delete),
             ),
         )
         for kind, document in self.subresources.items():
@@ -106,24 +113,38 @@ class DeleteBucket:
 
 @dataclass(frozen=True, slots=True)
 class SetVersioning:
-    """Enable or suspend versioning; it never returns to NEVER. Returns the bucket.
+    """Enable or suspend versioning, which never returns to NEVER; enable MFA delete or disable it. Returns
+    the bucket.
 
-    Raises BucketMissing; BucketStateInvalid for NEVER, and for SUSPENDED where objects can be locked or
-    are replicated (detail: `because`, the kind of configuration).
+    Raises BucketMissing; MfaRequired where MFA delete is enabled or is to be, unless `has_mfa`: the caller
+    proved that a device of the bucket's owner is at hand; BucketStateInvalid for NEVER, for SUSPENDED where
+    objects can be locked or are replicated, and for MFA delete where there are lifecycle rules (detail:
+    `because`, the kind of configuration).
     """
 
     bucket_id: int
     state: Versioning
+    mfa_delete: MfaDelete | None = None
+    """None: as it is."""
+    has_mfa: bool = False
     advances_epoch: ClassVar[bool] = True
 
     def apply(self, db: Database, now_ms: int) -> Bucket:
         bucket = queries.bucket(db, self.bucket_id)
         if bucket is None:
             raise BucketMissing()
+        is_about_mfa = MfaDelete.ENABLED in (bucket.mfa_delete, self.mfa_delete)
+        if is_about_mfa and not self.has_mfa:
+            raise MfaRequired()
         if self.state == Versioning.NEVER or (bucket.object_lock and self.state != Versioning.ENABLED):
-            raise BucketStateInvalid(bucket=bucket.name, because="object-lock")
+            raise BucketStateInvalid(bucket=bucket.name, because=OBJECT_LOCK)
         if self.state != Versioning.ENABLED and queries.subresource(db, bucket.id, REPLICATION) is not None:
             raise BucketStateInvalid(bucket=bucket.name, because=REPLICATION)
+        if self.mfa_delete is not None:
+            has_rules = queries.subresource(db, bucket.id, LIFECYCLE) is not None
+            if self.mfa_delete == MfaDelete.ENABLED and has_rules:
+                raise BucketStateInvalid(bucket=bucket.name, because=LIFECYCLE)
+            _update(db, self.bucket_id, "mfa_delete", int(self.mfa_delete))
         return _update(db, self.bucket_id, "versioning", int(self.state))
 
 
@@ -157,7 +178,8 @@ def _update(db: Database, bucket_id: int, column: str, value: int) -> Bucket:
 class SetSubresource:
     """Replace one piece of a bucket's configuration, or remove it (`document` None; absent is fine).
 
-    Raises BucketMissing, Conflict.
+    Raises BucketMissing, Conflict; BucketStateInvalid for lifecycle rules where MFA delete is enabled: they
+    would delete what is to go only with the code of a device (detail: `because`).
     """
 
     bucket_id: int
@@ -173,8 +195,12 @@ class SetSubresource:
             there = queries.subresource(db, self.bucket_id, self.kind)
             if there != (self.replaces or None):
                 raise Conflict(f"{self.kind} of bucket {self.bucket_id} has changed")
-        if db.one("SELECT 1 FROM buckets WHERE id = ?", (self.bucket_id,)) is None:
+        bucket = db.one("SELECT mfa_delete, name FROM buckets WHERE id = ?", (self.bucket_id,))
+        if bucket is None:
             raise BucketMissing()
+        is_guarded = bucket[0] == MfaDelete.ENABLED
+        if self.kind == LIFECYCLE and self.document is not None and is_guarded:
+            raise BucketStateInvalid(bucket=bucket[1], because=MFA_DELETE)
         if self.document is None:
             db.execute(
                 "DELETE FROM bucket_subresources WHERE bucket_id = ? AND kind = ?",

@@ -7,21 +7,18 @@ it is still exactly so: an object that was replaced is never deleted in place of
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Final, Protocol
+from typing import ClassVar, Protocol
 
 import xxhash
 
 from objstore.meta import queries
-from objstore.meta.commands.buckets import REPLICATION
+from objstore.meta.commands.buckets import LIFECYCLE, REPLICATION
 from objstore.meta.commands.objects import Deleted, DeleteVersion
 from objstore.meta.commands.uploads import AbortUpload
 from objstore.meta.interface import Database
 from objstore.meta.rows import unpack_tags
 from objstore.model import NULL_VERSION
 from objstore.s3 import replication
-
-LIFECYCLE: Final = "lifecycle"
-"""The kind of subresource that holds a bucket's rules."""
 
 _LATEST = (
     "SELECT -sequence, version_id, 0, tags FROM objects WHERE bucket_id = ? AND key = ? UNION ALL "

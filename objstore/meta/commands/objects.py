@@ -19,12 +19,13 @@ from objstore.meta.commands.annotations import copy_annotations, drop_annotation
 from objstore.meta.commands.blobs import acquire, release
 from objstore.meta.commands.conditions import WriteConditions, check_conditions
 from objstore.meta.commands.locks import check_removable, start_lock_clock
-from objstore.meta.interface import BucketMissing, BucketStateInvalid, Conflict, Database
+from objstore.meta.interface import BucketMissing, BucketStateInvalid, Conflict, Database, MfaRequired
 from objstore.meta.rows import pack_attributes, pack_lock, pack_tags
 from objstore.model import (
     NULL_VERSION,
     Attributes,
     BlobRef,
+    MfaDelete,
     ObjectLock,
     ObjectVersion,
     Replica,
@@ -36,6 +37,7 @@ _SLOT = (
     "SELECT b.versioning, o.version_id, o.modified_ms, o.size, o.etag, o.lock, o.blob_id, o.upload_id, "
     "o.annotation_set FROM buckets b LEFT JOIN objects o ON o.bucket_id = b.id AND o.key = ? WHERE b.id = ?"
 )
+_GUARDED = "SELECT 1 FROM buckets WHERE id = ? AND mfa_delete = ?"
 _PUT = (
     "INSERT INTO objects (bucket_id, key, version_id, sequence, modified_ms, owner_id, size, etag, "
     "attributes, tags, lock, blob_id, upload_id, parts_count, annotation_set) "
@@ -418,8 +420,8 @@ class DeleteVersion:
     marker goes, and the newest one left becomes current.
 
     Conditions are judged against the current version, also with a version id (S3 does not take both).
-    Raises BucketMissing, KeyMissing, ConditionFailed, Locked; Conflict when versioning is enabled and
-    `new_version_id` proposes none.
+    Raises BucketMissing, KeyMissing, ConditionFailed, Locked, MfaRequired (a version, without `has_mfa`);
+    Conflict when versioning is enabled and `new_version_id` proposes none.
     """
 
     bucket_id: int
@@ -429,6 +431,8 @@ class DeleteVersion:
     new_version_id: str = NULL_VERSION
     conditions: WriteConditions | None = None
     bypass_governance: bool = False
+    has_mfa: bool = False
+    """A device of the bucket's owner proved to be at hand: with MFA delete, no version goes without."""
     replica: Replica | None = None
     """Of a delete marker that was put elsewhere: it keeps id and time, and is put once."""
     advances_epoch: ClassVar[bool] = False
@@ -516,6 +520,8 @@ class DeleteVersion:
         self, db: Database, now_ms: int, versioning: int, current: Current | None, version_id: str
     ) -> Deleted:
         slot = self._slot
+        if not self.has_mfa and db.one(_GUARDED, (self.bucket_id, MfaDelete.ENABLED)) is not None:
+            raise MfaRequired(key=self.key, version_id=version_id)
         shown_id = None if versioning == Versioning.NEVER else version_id
         if current is not None and current.version_id == version_id:
             self._remove_current(db, now_ms, current)

@@ -56,7 +56,7 @@ class PutUser:
 
 @dataclass(frozen=True, slots=True)
 class RemoveUser:
-    """Remove a user who owns no bucket, and all keys of theirs. Raises UserMissing, UserNotEmpty."""
+    """Remove a user who owns no bucket, with all keys and devices. Raises UserMissing, UserNotEmpty."""
 
     user_id: str
     advances_epoch: ClassVar[bool] = True
@@ -70,6 +70,7 @@ class RemoveUser:
         if owned[0]:
             raise UserNotEmpty(name=user.name, buckets=owned[0])
         db.execute("DELETE FROM access_keys WHERE user_id = ?", (self.user_id,))
+        db.execute("DELETE FROM mfa_devices WHERE user_id = ?", (self.user_id,))
         db.execute("DELETE FROM users WHERE id = ?", (self.user_id,))
 
 
