@@ -238,6 +238,7 @@ async def _work(order: Order) -> None:
     from objstore.api.pipeline import S3Door
     from objstore.api.server import HttpServer, Limits
     from objstore.iam.credentials import Credentials
+    from objstore.iam.mfa import MfaDevices
     from objstore.iam.permissions import AccessRules, Permissions
     from objstore.meta.client import Metadata
     from objstore.service.failures import translate
@@ -268,6 +269,7 @@ async def _work(order: Order) -> None:
                 shows_display_names=config.display_names,
             ),
         ),
+        MfaDevices(metadata, order.sealer),
         translate,
         regions=accepted_regions(config),
         domains=config.domains,

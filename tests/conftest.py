@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.mfa import Devices
 from tests.support.server import Server
 
 
@@ -65,6 +66,12 @@ def root_id(s3: Any) -> str:
     """Root's canonical id."""
     owner: str = s3.list_buckets()["Owner"]["ID"]
     return owner
+
+
+@pytest.fixture(scope="session")
+def devices(server: Server) -> Devices:
+    """Root's devices."""
+    return Devices(server, "root", 6)
 
 
 @pytest.fixture(scope="session")

@@ -110,6 +110,13 @@ class Authority(Protocol):
         """Raise AccessDenied where the bucket's policy explicitly denies what nothing else forbids."""
         ...
 
+    async def prove_mfa(self, identity: Identity, bucket: Bucket, header: str) -> None:
+        """Use up the code of a device (x-amz-mfa) that `identity`, who must own the bucket, has at hand.
+
+        Raises the S3 error of a code that does not count.
+        """
+        ...
+
     def authenticate_form(self, fields: Mapping[str, str]) -> Identity:
         """Who signed the policy of a browser form (lower-case field names); ANONYMOUS without one.
 
@@ -205,6 +212,18 @@ class Call:
         """Raise AccessDenied where the bucket's policy denies explicitly what is otherwise implied."""
         assert self.authority is not None and self.bucket is not None, "bound by the pipeline"
         self.authority.refuse_denied(self.identity, action, self.bucket, key, self.about)
+
+    async def proves_mfa(self) -> bool:
+        """Whether the request came with the code of a device of the bucket's owner, who must have sent it.
+
+        A code counts once: ask once. Raises the S3 error of a code that does not count.
+        """
+        header = self.headers.get("x-amz-mfa")
+        if header is None:
+            return False
+        assert self.authority is not None and self.bucket is not None, "bound by the pipeline"
+        await self.authority.prove_mfa(self.identity, self.bucket, header)
+        return True
 
     def authenticate_form(self, fields: Mapping[str, str]) -> Identity:
         """Who signed the policy of a browser form; from now on the one this call is made by.

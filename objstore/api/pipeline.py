@@ -16,6 +16,7 @@ from objstore.api.observing import LineSink, Observer
 from objstore.api.render import Response
 from objstore.iam.authorise import owns
 from objstore.iam.circumstances import NOTHING_SAID, Asked, Circumstances
+from objstore.iam.mfa import MfaDevices
 from objstore.iam.permissions import Permissions
 from objstore.iam.principals import is_account
 from objstore.model import Bucket, Identity
@@ -63,6 +64,7 @@ class S3Door:
         buckets: Buckets,
         credentials: Credentials,
         permissions: Permissions,
+        devices: MfaDevices,
         translate: Callable[[BaseException], S3Error | None],
         *,
         regions: Sequence[str],
@@ -85,6 +87,7 @@ class S3Door:
         self.authoriser = permissions.authoriser
         self.buckets = buckets
         self.credentials = credentials
+        self.devices = devices
         self.translate = translate
         self.regions = tuple(regions)
         self.domains = names.regional_forms(domains, regions, "s3")
@@ -215,6 +218,10 @@ class S3Door:
     ) -> None:
         """See `call.Authority.refuse_denied`."""
         self.authoriser.refuse_denied(Asked(identity, action, bucket, key, about=about))
+
+    async def prove_mfa(self, identity: Identity, bucket: Bucket, header: str) -> None:
+        """See `call.Authority.prove_mfa`."""
+        await self.devices.prove(identity, bucket, header)
 
     def authenticate_form(self, fields: Mapping[str, str]) -> Identity:
         """See `call.Authority.authenticate_form`."""

@@ -6,13 +6,12 @@ from typing import Final, Protocol
 
 from objstore.meta import queries
 from objstore.meta.commands import CreateBucket, DeleteBucket, SetVersioning
-from objstore.meta.interface import BucketExists, BucketStateInvalid
-from objstore.model import Bucket, Versioning
+from objstore.meta.interface import BucketExists
+from objstore.model import Bucket, MfaDelete, Versioning
 from objstore.s3.errors import (
     BucketAlreadyExists,
     BucketAlreadyOwnedByYou,
     IllegalLocationConstraintException,
-    InvalidBucketState,
     InvalidLocationConstraint,
 )
 from objstore.s3.names import check_bucket_name
@@ -120,16 +119,20 @@ class Buckets:
         """Delete an empty bucket and its configuration. Raises Refusal (BucketNotEmpty), MetadataError."""
         await self._facts.write(DeleteBucket(bucket.name))
 
-    async def set_versioning(self, bucket: Bucket, state: Versioning) -> None:
-        """Enable or suspend versioning. Raises InvalidBucketState where objects can be locked or are
-        replicated; Refusal, MetadataError."""
-        try:
-            await self._facts.write(SetVersioning(bucket.id, state))
-        except BucketStateInvalid as exc:
-            kind = "A replication" if exc.detail.get("because") == "replication" else "An Object Lock"
-            raise InvalidBucketState(
-                f"{kind} configuration is present on this bucket, so the versioning state cannot be changed."
-            ) from exc
+    async def set_versioning(
+        self,
+        bucket: Bucket,
+        state: Versioning,
+        mfa_delete: MfaDelete | None = None,
+        *,
+        has_mfa: bool = False,
+    ) -> None:
+        """Enable or suspend versioning, and MFA delete unless it is to stay as it is.
+
+        `has_mfa`: a device of the owner's proved to be at hand. Raises Refusal (MfaRequired,
+        BucketStateInvalid), MetadataError.
+        """
+        await self._facts.write(SetVersioning(bucket.id, state, mfa_delete, has_mfa))
 
     def _region(self, location: str | None) -> str:
         if not location:

@@ -44,13 +44,15 @@ class Deletions:
         *,
         owner_id: str,
         bypass_governance: bool = False,
+        has_mfa: bool = False,
         origin: Origin | None = None,
         replica: Replica | None = None,
     ) -> Deleted:
         """Delete a key (in a versioned bucket: put a delete marker on it), or one version for good.
 
-        What is not there is deleted already. Raises KeyTooLong, InvalidArgument (no such version id);
-        Refusal, MetadataError.
+        What is not there is deleted already. `has_mfa`: a device of the bucket's owner proved to be at hand,
+        without which no version goes where MFA delete is enabled. Raises KeyTooLong, InvalidArgument (no
+        such version id); Refusal, MetadataError.
         """
         names.check_key(deletion.key)
         if deletion.version_id is not None:
@@ -62,6 +64,7 @@ class Deletions:
             owner_id=owner_id,
             conditions=deletion.conditions,
             bypass_governance=bypass_governance,
+            has_mfa=has_mfa,
             origin=origin,
             replica=replica,
         )
@@ -74,6 +77,7 @@ class Deletions:
         *,
         owner_id: str,
         bypass_governance: bool = False,
+        has_mfa: bool = False,
         origin: Origin | None = None,
     ) -> list[Deleted | S3Error]:
         """What became of each, in the order given; each is committed (or refused) by itself.
@@ -92,6 +96,7 @@ class Deletions:
                         deletion,
                         owner_id=owner_id,
                         bypass_governance=bypass_governance,
+                        has_mfa=has_mfa,
                         origin=origin,
                     )
                 except Exception as exc:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from objstore.encryption import provider as kms
 from objstore.meta import interface as meta
+from objstore.meta.commands.buckets import LIFECYCLE, MFA_DELETE, OBJECT_LOCK, REPLICATION
 from objstore.remote.tier_store import TierUnavailable
 from objstore.s3 import errors
 from objstore.s3.errors import S3Error
@@ -58,6 +59,24 @@ def _quorum(failure: storage.WriteQuorumLost) -> S3Error:
     return errors.SlowDown(str(failure) or "Too few drives can take writes now. Please try again later.")
 
 
+_FIXES_VERSIONING: Final = (
+    "configuration is present on this bucket, so the versioning state cannot be changed."
+)
+_BECAUSE: Final = {
+    OBJECT_LOCK: f"An Object Lock {_FIXES_VERSIONING}",
+    REPLICATION: f"A replication {_FIXES_VERSIONING}",
+    LIFECYCLE: "Mfa Authentication is not supported on a bucket with lifecycle configuration."
+    " Delete lifecycle configuration before enabling Mfa Authentication.",
+    MFA_DELETE: "Lifecycle configuration is not supported on a bucket with Mfa Authentication."
+    " Disable Mfa Authentication before setting lifecycle configuration.",
+}
+
+
+def _state(refusal: meta.BucketStateInvalid) -> S3Error:
+    """What of the bucket's configuration stands in the way, where that is known."""
+    return errors.InvalidBucketState(_BECAUSE.get(refusal.detail.get("because", "")))
+
+
 _ANSWERS: Final[dict[type[BaseException], Callable[[Any], S3Error]]] = {
     # Bytes.
     storage.WriteQuorumLost: _quorum,
@@ -93,13 +112,14 @@ _ANSWERS: Final[dict[type[BaseException], Callable[[Any], S3Error]]] = {
     meta.BucketExists: _with(errors.BucketAlreadyExists, BucketName="bucket"),
     meta.BucketNotEmpty: _with(errors.BucketNotEmpty, BucketName="bucket"),
     meta.TooManyBuckets: _says(errors.TooManyBuckets),
-    meta.BucketStateInvalid: _says(errors.InvalidBucketState),
+    meta.BucketStateInvalid: _state,
     meta.IsDeleteMarker: _says(errors.MethodNotAllowed),
     meta.KeyMissing: _with(errors.NoSuchKey, Key="key"),
     meta.VersionMissing: _with(errors.NoSuchVersion, Key="key", VersionId="version_id"),
     meta.UploadMissing: _with(errors.NoSuchUpload, UploadId="upload_id"),
     meta.PartInvalid: _with(errors.InvalidPart, UploadId="upload_id", PartNumber="part_number", ETag="etag"),
     meta.ConditionFailed: _with(errors.PreconditionFailed, Condition="condition"),
+    meta.MfaRequired: _says(errors.MfaRequired),
     meta.Locked: _says(errors.AccessDenied, "Access Denied because object protected by object lock."),
     meta.NotArchived: _with(
         errors.InvalidObjectState,

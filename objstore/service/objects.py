@@ -230,13 +230,14 @@ class Objects:
         owner_id: str,
         conditions: DeleteConditions | None = None,
         bypass_governance: bool = False,
+        has_mfa: bool = False,
         origin: Origin | None = None,
         replica: Replica | None = None,
     ) -> Deleted:
         """Delete a key (in a versioned bucket: put a delete marker on it), or one version for good.
 
-        `replica` is what the marker is called where it is replicated from. What is not there is deleted
-        already. Raises Refusal, MetadataError.
+        `has_mfa`: a device of the bucket's owner proved to be at hand. `replica` is what the marker is called
+        where it is replicated from. What is not there is deleted already. Raises Refusal, MetadataError.
         """
         command = DeleteVersion(
             bucket.id,
@@ -248,6 +249,7 @@ class Objects:
             if conditions is None
             else WriteConditions(conditions.if_match, None, conditions.modified_ms, conditions.size),
             bypass_governance=bypass_governance,
+            has_mfa=has_mfa,
             replica=replica,
         )
         announced = self._notifications.announced(

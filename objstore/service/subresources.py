@@ -35,7 +35,6 @@ from objstore.s3.documents.locking import ObjectLockConfiguration
 from objstore.s3.documents.notification import NotificationConfiguration
 from objstore.s3.documents.payment import RequestPaymentConfiguration
 from objstore.s3.documents.replication import ReplicationConfiguration
-from objstore.s3.documents.versioning import VersioningConfiguration
 from objstore.s3.errors import (
     InvalidArgument,
     MalformedXML,
@@ -120,9 +119,8 @@ SUBRESOURCES: Final[Mapping[str, Subresource]] = {
     "metadataConfiguration": Subresource(type(None), errors.MetadataConfigurationNotFound),
     "metadataTable": Subresource(type(None), errors.MetadataConfigurationNotFound),
     "notification": Subresource(NotificationConfiguration, NotificationConfiguration()),
-    # These two are put and answered by handlers of their own: the bucket's own row has a say.
+    # Put and answered by handlers of its own: the bucket's own row has a say.
     "object-lock": Subresource(ObjectLockConfiguration, errors.ObjectLockConfigurationNotFound),
-    "versioning": Subresource(VersioningConfiguration, VersioningConfiguration()),
     "tagging": Subresource(tagging.Tagging, errors.NoSuchTagSet, tagging.check_bucket_tags, put_status=204),
     # Put by a handler of its own: it may name other buckets and servers.
     "replication": Subresource(ReplicationConfiguration, errors.ReplicationConfigurationNotFound),

@@ -11,7 +11,9 @@ from typing import Any
 
 from objstore.api.pipeline import Index, S3Door
 from objstore.api.server import HttpServer, Limits, Page
+from objstore.iam.mfa import MfaDevices
 from objstore.iam.permissions import Permissions
+from objstore.iam.sealing import Sealer
 from objstore.model import Identity
 from objstore.s3 import sigv4
 from objstore.service import Services, build_services, failures
@@ -212,6 +214,7 @@ async def running_door(
         services.buckets,
         Keys(),
         Permissions(facts, shared),
+        MfaDevices(facts, Sealer.generate()),
         failures.translate,
         regions=(REGION,),
         domains=domains,

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.operations.refusals import refused
 from tests.operations.sharing import policy, statement
@@ -149,3 +150,26 @@ def test_who_compares_an_etag_must_be_allowed_to_read(s3, other, other_id, bucke
         assert error["Code"] == "AccessDenied"
     other.put_object(**here, Body=b"", IfMatch="*")
     other.delete_object(**here, IfMatch="*")
+
+
+def test_with_mfa_delete_a_version_goes_with_a_code_alone(s3, bucket, devices):
+    first = s3.put_object(Bucket=bucket, Key="key", Body=b"before")["ETag"]
+    enabled = {"Status": "Enabled", "MFADelete": "Enabled"}
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration=enabled, MFA=devices.proof())
+    second = s3.put_object(Bucket=bucket, Key="key", Body=b"after")["VersionId"]
+    marker = s3.delete_object(Bucket=bucket, Key="key")["VersionId"]
+    for version_id in ("null", second, marker):
+        named = {"Bucket": bucket, "Key": "key", "VersionId": version_id}
+        with pytest.raises(ClientError, match="Mfa Authentication must be used for this request"):
+            s3.delete_object(**named)
+        assert refused(s3.delete_object, **named, MFA=devices.wrong()) == (400, "TokenCodeInvalidError")
+        assert refused(s3.delete_object, **named, MFA="x 123456") == (400, "NotDeviceOwnerError")
+        assert refused(s3.delete_object, **named, MFA="x") == (400, "InvalidArgument")
+    assert len(s3.list_object_versions(Bucket=bucket)["Versions"]) == 2
+    assert s3.get_object(Bucket=bucket, Key="key", VersionId="null")["ETag"] == first
+    proof = devices.proof()
+    gone = s3.delete_object(Bucket=bucket, Key="key", VersionId=marker, MFA=proof)
+    assert (gone["DeleteMarker"], gone["VersionId"]) == (True, marker)
+    again = {"Bucket": bucket, "Key": "key", "VersionId": second, "MFA": proof}
+    assert refused(s3.delete_object, **again) == (400, "TokenCodeInvalidError")
+    assert s3.get_object(Bucket=bucket, Key="key")["VersionId"] == second

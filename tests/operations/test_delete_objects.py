@@ -5,6 +5,7 @@ import hashlib
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.operations.listings import AWKWARD_KEYS, fill
 from tests.operations.refusals import refused
@@ -190,3 +191,24 @@ def test_keys_with_control_characters_are_named_by_character_references(s3, buck
     answer = send(s3, "POST", bucket, query={"delete": ""}, headers={"content-md5": md5}, body=body)
     assert answer.status == 200 and b"<Key>a&#12;b</Key>" in answer.body
     assert keys_in(s3, bucket) == ["kept"]
+
+
+def test_with_mfa_delete_versions_go_with_one_code_or_the_whole_request_fails(s3, bucket, devices):
+    enabled = {"Status": "Enabled", "MFADelete": "Enabled"}
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration=enabled, MFA=devices.proof())
+    versions = [
+        {"Key": key, "VersionId": s3.put_object(Bucket=bucket, Key=key, Body=b"x")["VersionId"]}
+        for key in ("a", "b")
+    ]
+    fill(s3, bucket, ["c"])
+    with pytest.raises(ClientError, match="Mfa Authentication must be used for this request"):
+        delete(s3, bucket, {"Key": "c"}, *versions)
+    for proof, refusal in ((devices.wrong(), "TokenCodeInvalidError"), ("x 123456", "NotDeviceOwnerError")):
+        assert refused(delete, s3=s3, bucket=bucket, MFA=proof) == (400, "MalformedXML")
+        with pytest.raises(ClientError, match=refusal):
+            delete(s3, bucket, {"Key": "c"}, MFA=proof)
+    assert keys_in(s3, bucket) == ["a", "b", "c"]
+    assert delete(s3, bucket, {"Key": "c"})["Deleted"][0]["DeleteMarker"]
+    answer = delete(s3, bucket, *versions, MFA=devices.proof())
+    assert [entry["VersionId"] for entry in answer["Deleted"]] == [entry["VersionId"] for entry in versions]
+    assert "Errors" not in answer and keys_in(s3, bucket) == []

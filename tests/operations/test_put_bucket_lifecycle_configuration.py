@@ -216,3 +216,12 @@ def test_other_people_may_not(other, anonymous, bucket):
 
 def test_a_bucket_that_is_not_there(s3, bucket_name):
     assert put_refused(s3, bucket_name, rule()) == (404, "NoSuchBucket")
+
+
+def test_what_only_a_device_lets_go_has_no_rules(s3, bucket, devices):
+    enabled = {"Status": "Enabled", "MFADelete": "Enabled"}
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration=enabled, MFA=devices.proof())
+    rule = {"ID": "r", "Status": "Disabled", "Filter": {}, "Expiration": {"Days": 1}}
+    given = {"Bucket": bucket, "LifecycleConfiguration": {"Rules": [rule]}}
+    assert refused(s3.put_bucket_lifecycle_configuration, **given) == (409, "InvalidBucketState")
+    s3.delete_bucket_lifecycle(Bucket=bucket)

@@ -1,8 +1,10 @@
 """PutBucketVersioning, GetBucketVersioning, and what the states mean for the versions of a key."""
 
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.operations.refusals import refused
+from tests.operations.sharing import policy, statement
 
 
 def set_state(s3, bucket, status):
@@ -40,16 +42,75 @@ def test_a_document_that_cannot_be(s3, bucket, configuration, refusal):
     assert "Status" not in s3.get_bucket_versioning(Bucket=bucket)
 
 
-def test_mfa_delete_is_told_once_it_was_declared_off_and_cannot_be_turned_on(s3, bucket):
-    off = {"Status": "Enabled", "MFADelete": "Disabled"}
-    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration=off)
+def set_mfa_delete(s3, bucket, mfa_delete, status="Enabled", **mfa):
+    wanted = {"Status": status} | ({} if mfa_delete is None else {"MFADelete": mfa_delete})
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration=wanted, **mfa)
+
+
+def states(s3, bucket):
+    """(versioning, MFA delete), the same whichever worker is asked."""
+    (state,) = {
+        (answer.get("Status"), answer.get("MFADelete"))
+        for answer in (s3.get_bucket_versioning(Bucket=bucket) for _ in range(5))
+    }
+    return state
+
+
+def test_mfa_delete_is_told_once_somebody_said_something(s3, bucket):
+    set_mfa_delete(s3, bucket, "Disabled")
     set_state(s3, bucket, "Suspended")
-    answer = s3.get_bucket_versioning(Bucket=bucket)
-    assert (answer["Status"], answer["MFADelete"]) == ("Suspended", "Disabled")
-    on = {"Status": "Enabled", "MFADelete": "Enabled"}
-    call = s3.put_bucket_versioning
-    refusal = refused(call, Bucket=bucket, VersioningConfiguration=on, MFA="123456789 123456")
-    assert refusal == (501, "NotImplemented")
+    assert states(s3, bucket) == ("Suspended", "Disabled")
+
+
+def test_mfa_delete_comes_and_goes_with_a_code_and_fixes_the_state_meanwhile(s3, bucket, devices):
+    proof = devices.proof()
+    set_mfa_delete(s3, bucket, "Enabled", MFA=proof)
+    assert states(s3, bucket) == ("Enabled", "Enabled")
+    for mfa_delete, status in ((None, "Enabled"), (None, "Suspended"), ("Disabled", "Enabled")):
+        change = {"s3": s3, "bucket": bucket, "mfa_delete": mfa_delete, "status": status}
+        assert refused(set_mfa_delete, **change) == (403, "AccessDenied")
+        assert refused(set_mfa_delete, **change, MFA=proof) == (400, "TokenCodeInvalidError")  # used before
+        assert states(s3, bucket) == ("Enabled", "Enabled")
+    set_mfa_delete(s3, bucket, None, "Suspended", MFA=devices.proof())
+    assert states(s3, bucket) == ("Suspended", "Enabled")
+    set_mfa_delete(s3, bucket, "Disabled", MFA=devices.proof())
+    assert states(s3, bucket) == ("Enabled", "Disabled")
+    set_mfa_delete(s3, bucket, None, "Suspended")
+
+
+def test_without_a_code_that_counts_mfa_delete_is_not_enabled(s3, bucket, devices):
+    for proof, refusal in {
+        "no-space": (400, "InvalidArgument"),
+        "serial  123456": (400, "InvalidArgument"),
+        "123456789 123456": (400, "NotDeviceOwnerError"),
+        devices.wrong(): (400, "TokenCodeInvalidError"),
+        devices.wrong()[:-1]: (400, "TokenCodeInvalidError"),
+    }.items():
+        change = {"s3": s3, "bucket": bucket, "mfa_delete": "Enabled", "MFA": proof}
+        assert refused(set_mfa_delete, **change) == refusal
+    with pytest.raises(ClientError, match="Mfa Authentication must be used for this request"):
+        set_mfa_delete(s3, bucket, "Enabled")
+    assert states(s3, bucket) == (None, None)
+
+
+def test_mfa_delete_is_the_owners_with_a_device_of_their_own(s3, other, other_id, bucket, devices):
+    allow = statement(bucket, "s3:PutBucketVersioning", {"CanonicalUser": other_id})
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy(allow))
+    set_state(other, bucket, "Enabled")
+    with pytest.raises(ClientError, match="This operation may only be performed by the bucket owner"):
+        set_mfa_delete(other, bucket, "Enabled", MFA=devices.wrong())
+    own = f"{bucket}-own"
+    other.create_bucket(Bucket=own)
+    change = {"s3": other, "bucket": own, "mfa_delete": "Enabled", "MFA": devices.wrong()}
+    assert refused(set_mfa_delete, **change) == (400, "NotDeviceOwnerError")
+
+
+def test_a_bucket_with_lifecycle_rules_has_no_mfa_delete(s3, bucket, devices):
+    rule = {"ID": "r", "Status": "Enabled", "Filter": {}, "Expiration": {"Days": 1}}
+    s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": [rule]})
+    change = {"s3": s3, "bucket": bucket, "mfa_delete": "Enabled", "MFA": devices.proof()}
+    assert refused(set_mfa_delete, **change) == (409, "InvalidBucketState")
+    assert states(s3, bucket) == (None, None)
 
 
 def test_a_bucket_with_object_lock_keeps_its_versions(s3, bucket_name):

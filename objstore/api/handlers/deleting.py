@@ -7,10 +7,11 @@ from objstore.api.handlers.buckets import flag
 from objstore.api.handlers.locking import BYPASS_HEADER, bypasses_governance
 from objstore.api.handlers.objects import bucket_of, names_etag, write_conditions
 from objstore.api.handlers.replication import replica_of
+from objstore.model import MfaDelete
 from objstore.s3.conditions import parse_http_date
 from objstore.s3.documents import deleting as documents
 from objstore.s3.documents.deleting import MAX_DELETED_KEYS, Delete
-from objstore.s3.errors import InvalidArgument, MalformedXML, S3Error
+from objstore.s3.errors import InvalidArgument, MalformedXML, MfaRequired, S3Error
 from objstore.service.deleting import DeleteConditions, Deleted, Deletion
 
 
@@ -25,6 +26,7 @@ async def delete(call: Call) -> Reply:
         bypass_governance=await bypasses_governance(call, call.key),
         origin=call.origin,
         replica=None if version_id is not None else await replica_of(call, "s3:ReplicateDelete"),
+        has_mfa=await call.proves_mfa(),
     )
     headers = {}
     if deleted.is_delete_marker:
@@ -35,7 +37,8 @@ async def delete(call: Call) -> Reply:
 
 
 async def delete_many(call: Call) -> Reply:
-    """DeleteObjects: each key is authorised and deleted by itself, and errors are told one by one."""
+    """DeleteObjects: each key is authorised and deleted by itself, and errors are told one by one; but for
+    want of a device's code that versions are to go with, the request is refused as a whole, as on AWS."""
     document: Delete = call.document
     if not 1 <= len(document.objects) <= MAX_DELETED_KEYS:
         raise MalformedXML
@@ -53,8 +56,18 @@ async def delete_many(call: Call) -> Reply:
             await call.require(bypass, bucket.name, deletion.key, version_id=version_id)
 
     deletions = [_deletion(wanted) for wanted in document.objects]
+    has_mfa = await call.proves_mfa()
+    names_version = any(deletion.version_id is not None for deletion in deletions)
+    if names_version and bucket.mfa_delete is MfaDelete.ENABLED and not has_mfa:
+        raise MfaRequired
     outcomes = await call.services.deletions.delete_many(
-        bucket, deletions, allow, owner_id=bucket.owner_id, bypass_governance=bypasses, origin=call.origin
+        bucket,
+        deletions,
+        allow,
+        owner_id=bucket.owner_id,
+        bypass_governance=bypasses,
+        has_mfa=has_mfa,
+        origin=call.origin,
     )
     call.notes.deletions = tuple(zip(deletions, outcomes, strict=True))
     entries = [_entry(deletion, outcome) for deletion, outcome in call.notes.deletions]

@@ -1,13 +1,12 @@
 """GetBucketVersioning, PutBucketVersioning."""
 
-from dataclasses import replace
 from typing import Final
 
 from objstore.api.call import Call, Reply
 from objstore.api.handlers.objects import bucket_of
-from objstore.model import Versioning
+from objstore.model import MfaDelete, Versioning
 from objstore.s3 import errors
-from objstore.s3.documents.versioning import Status, VersioningConfiguration
+from objstore.s3.documents.versioning import Setting, Status, VersioningConfiguration
 
 _STATUS: Final[dict[Versioning, Status | None]] = {
     Versioning.NEVER: None,
@@ -15,30 +14,33 @@ _STATUS: Final[dict[Versioning, Status | None]] = {
     Versioning.SUSPENDED: "Suspended",
 }
 _STATES: Final = {"Enabled": Versioning.ENABLED, "Suspended": Versioning.SUSPENDED}
+_MFA_DELETE: Final[dict[MfaDelete, Setting | None]] = {
+    MfaDelete.NEVER: None,
+    MfaDelete.ENABLED: "Enabled",
+    MfaDelete.DISABLED: "Disabled",
+}
+_MFA_STATES: Final = {"Enabled": MfaDelete.ENABLED, "Disabled": MfaDelete.DISABLED}
 
 
 async def get(call: Call) -> Reply:
     """GetBucketVersioning: nothing at all for a bucket that was never versioned."""
     bucket = bucket_of(call)
-    kept: VersioningConfiguration = call.services.subresources.get(bucket, "versioning")
-    return Reply(document=replace(kept, status=_STATUS[bucket.versioning]))
+    return Reply(
+        document=VersioningConfiguration(
+            status=_STATUS[bucket.versioning], mfa_delete=_MFA_DELETE[bucket.mfa_delete]
+        )
+    )
 
 
 async def put(call: Call) -> Reply:
-    """PutBucketVersioning.
-
-    MFA delete can be declared off and stays so. To turn it on, S3 asks for the code of a device, of which
-    this server knows none: it is refused, for a delete that nobody holds up would be a promise broken.
-    """
+    """PutBucketVersioning. Where MFA delete is enabled, and to enable it, a device's code must come along."""
     wanted: VersioningConfiguration = call.document
     if wanted.status is None:
         raise errors.IllegalVersioningConfigurationException
-    if wanted.mfa_delete == "Enabled":
-        if "x-amz-mfa" not in call.headers:
-            raise errors.AccessDenied("Mfa Authentication must be used for this request")
-        raise errors.NotImplemented("MFA delete cannot be enabled: this server knows no MFA devices.")
-    bucket = bucket_of(call)
-    await call.services.buckets.set_versioning(bucket, _STATES[wanted.status])
-    if wanted.mfa_delete is not None:
-        await call.services.subresources.put(bucket, "versioning", wanted)
+    await call.services.buckets.set_versioning(
+        bucket_of(call),
+        _STATES[wanted.status],
+        None if wanted.mfa_delete is None else _MFA_STATES[wanted.mfa_delete],
+        has_mfa=await call.proves_mfa(),
+    )
     return Reply()

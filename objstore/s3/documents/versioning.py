@@ -5,6 +5,7 @@ from typing import Literal
 from objstore.s3.xml import document, element
 
 Status = Literal["Enabled", "Suspended"]
+Setting = Literal["Enabled", "Disabled"]
 
 
 @document
@@ -12,4 +13,4 @@ class VersioningConfiguration:
     """Both absent: never versioned."""
 
     status: Status | None = None
-    mfa_delete: Literal["Enabled", "Disabled"] | None = element("MfaDelete", default=None)
+    mfa_delete: Setting | None = element("MfaDelete", default=None)
