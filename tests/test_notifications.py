@@ -152,6 +152,10 @@ def test_versions_and_delete_markers(client, mine, receiver):
         ("ObjectRemoved:Delete", version_id),
         ("ObjectRemoved:Delete", marker_id),
     ]
+    marked, deleted = records[1]["s3"]["object"], records[2]["s3"]["object"]
+    assert set(marked) == {"key", "eTag", "versionId", "sequencer"}
+    assert marked["eTag"] == "d41d8cd98f00b204e9800998ecf8427e"  # S3 says so
+    assert set(deleted) == {"key", "versionId", "sequencer"}
 
 
 def test_filters_and_event_names(client, mine, receiver):
@@ -168,6 +172,10 @@ def test_filters_and_event_names(client, mine, receiver):
         ("ObjectTagging:Delete", "in/a.jpg"),
         ("ObjectTagging:Put", "in/a.jpg"),
     ]
+    for each in records:
+        of_tags = each["eventName"].startswith("ObjectTagging")
+        assert set(each["s3"]["object"]) == {"key", "eTag"} | (set() if of_tags else {"size", "sequencer"})
+        assert each["eventVersion"] == ("2.3" if of_tags else "2.1")
 
 
 def test_acls_retention_and_forms(client, mine, receiver):

@@ -3,6 +3,7 @@
 Source: Amazon S3 User Guide, "Event message structure".
 """
 
+import hashlib
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
@@ -27,6 +28,10 @@ _VERSIONS: Final[Mapping[str, str]] = {
 }
 _LATER_VERSION: Final = "2.3"
 """Of the kinds of events that came later."""
+_WITHOUT_ORDER: Final = ("ObjectTagging:", "ObjectAcl:")
+"""Events that neither make nor remove anything: S3 gives them no sequencer and no size."""
+_MARKER_ETAG: Final = hashlib.md5(b"", usedforsecurity=False).hexdigest()
+"""What S3 says is the ETag of a new delete marker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +111,17 @@ def document_of(event: Event) -> dict[str, Any]:
 
 def _record(event: Event, facts: Mapping[str, Any]) -> dict[str, Any]:
     name = event.event.removeprefix("s3:")
+    has_order = not name.startswith(_WITHOUT_ORDER)
     about_object: dict[str, Any] = {"key": quote_plus(event.key, safe="/")}
-    if event.size is not None:
+    if event.size is not None and has_order:
         about_object["size"] = event.size
-    if event.etag is not None:
-        about_object["eTag"] = event.etag
+    etag = _MARKER_ETAG if name.endswith(":DeleteMarkerCreated") else event.etag
+    if etag is not None:
+        about_object["eTag"] = etag
     if event.version_id is not None:
         about_object["versionId"] = event.version_id
-    about_object["sequencer"] = f"{event.sequence:016X}"
+    if has_order:
+        about_object["sequencer"] = f"{event.sequence:016X}"
     return {
         "eventVersion": _VERSIONS.get(name, _VERSIONS.get(name.partition(":")[0], _LATER_VERSION)),
         "eventSource": "aws:s3",

@@ -22,6 +22,7 @@ from objstore import clock, metrics
 from objstore.encryption.provider import KmsError
 from objstore.jobs.destinations import Destination, LocalBucket, NotThere, RemoteBucket
 from objstore.jobs.job import JobSettings
+from objstore.jobs.replication_failures import NOT_ELIGIBLE, event_data, reason_of
 from objstore.jobs.telling import announced
 from objstore.meta import queries
 from objstore.meta.client import Metadata
@@ -141,20 +142,21 @@ class ReplicationQueue:
             sent = Sent(row.sequence, "COMPLETED")
         except RemoteUnavailable as exc:
             self._leave_alone(row.target, line, exc)
-            await self._later(row, str(exc), is_refused=False)
+            await self._later(row, exc, is_refused=False)
             return
         except Unreadable as exc:
             if not exc.is_final:
-                await self._later(row, str(exc), is_refused=False)
+                await self._later(row, exc, is_refused=False)
                 return
-            sent = await self._failed(row, str(exc))
+            await self._fail(row, exc)
+            return
         except (RemoteError, S3Error, Refusal) as exc:
-            await self._later(row, f"{type(exc).__name__}: {exc}", is_refused=True)
+            await self._later(row, exc, is_refused=True)
             return
         except Exception as exc:
             if not isinstance(exc, MetadataError | StorageError | KmsError | OSError | EOFError):
                 log.exception("replication of %s failed", row.key)
-            await self._later(row, f"{type(exc).__name__}: {exc}", is_refused=False)
+            await self._later(row, exc, is_refused=False)
             return
         await self._finish(row, sent)
 
@@ -173,24 +175,30 @@ class ReplicationQueue:
         metrics.REPLICATED.labels(outcome).inc()
         if sent.status == "COMPLETED" and row.kind != CHANGED:
             metrics.REPLICATED_BYTES.inc(row.size)
-        command = FinishReplications((sent,))
-        if sent.status == "FAILED":
-            bucket = await self._metadata.read(queries.bucket, row.bucket_id)
-            if bucket is not None:
-                told = await announced(self._metadata, bucket, row.key, command, FAILED_EVENT)
-                await self._metadata.write(told)
-                return
-        await self._metadata.write(command)
+        await self._metadata.write(FinishReplications((sent,)))
 
-    async def _failed(self, row: Replication, reason: str) -> Sent:
-        log.error("replication given up: %s %r to %s: %s", row.version_id, row.key, row.target, reason)
-        return Sent(row.sequence, "FAILED")
+    async def _fail(self, row: Replication, why: Exception) -> None:
+        """Give a row up, and tell who wants to know."""
+        said = _said(why)
+        log.error("replication given up: %s %r to %s: %s", row.version_id, row.key, row.target, said)
+        metrics.REPLICATED.labels("failed").inc()
+        command = FinishReplications((Sent(row.sequence, "FAILED"),))
+        bucket = await self._metadata.read(queries.bucket, row.bucket_id)
+        if bucket is None:
+            await self._metadata.write(command)
+            return
+        version = await self._metadata.read(queries.version, row.bucket_id, row.key, row.version_id)
+        is_final = isinstance(why, Unreadable) and why.is_final
+        reason = NOT_ELIGIBLE if is_final else reason_of(why, row, version)
+        data = event_data(row, version, self._services.replications.rules(bucket), reason)
+        told = await announced(self._metadata, bucket, row.key, command, FAILED_EVENT, data)
+        await self._metadata.write(told)
 
-    async def _later(self, row: Replication, reason: str, *, is_refused: bool) -> None:
+    async def _later(self, row: Replication, why: Exception, *, is_refused: bool) -> None:
         """Put a row off, or give it up."""
         is_over = clock.now_ms() - row.queued_ms > self._retry_ms
         if is_over or (is_refused and row.attempts + 1 >= REFUSALS_MAX):
-            await self._finish(row, await self._failed(row, reason))
+            await self._fail(row, why)
             return
         metrics.REPLICATED.labels("postponed").inc()
         due_ms = clock.now_ms() + int(1000 * _pause_s(row.attempts + 1, BACK_OFF_S_MAX))
@@ -265,6 +273,11 @@ def _is_wanted(version: ObjectVersion, rule: ReplicationRule) -> bool:
     return encryption.method is not EncryptionMethod.KMS or (
         rule.destination.encryption_configuration is not None
     )
+
+
+def _said(why: Exception) -> str:
+    is_plain = isinstance(why, RemoteUnavailable | Unreadable)
+    return str(why) if is_plain else f"{type(why).__name__}: {why}"
 
 
 def _pause_s(failures: int, longest_s: float) -> float:

@@ -2,17 +2,20 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from objstore import clock
+from objstore.encryption.provider import KmsKeyMissing
+from objstore.events.records import document_of
 from objstore.jobs import replication as module
 from objstore.jobs.destinations import NotThere
 from objstore.jobs.job import JobSettings
 from objstore.jobs.replication import REFUSALS_MAX, ReplicationQueue, Resync
+from objstore.jobs.replication_failures import reason_of
 from objstore.meta import commands, queries
 from objstore.meta.commands import Announced, DeleteVersion, PutVersion, ReplaceAttributes, SetReplication
 from objstore.meta.commands.replication import resync_of, resync_state
@@ -219,6 +222,39 @@ def test_a_failure_is_told(scene: Scene) -> None:
     scene.run()
     (event,) = scene.metadata.ask(queries.events_for, "hook")
     assert (event.event, event.key, event.version_id) == (module.FAILED_EVENT, "a", "v1")
+    (record,) = document_of(event)["Records"]
+    assert record["eventVersion"] == "2.2"
+    assert record["eventName"] == "Replication:OperationFailedReplication"
+    assert record["userIdentity"] == {"principalId": "s3.amazonaws.com"}
+    assert record["requestParameters"] == {"sourceIPAddress": "s3.amazonaws.com"}
+    about = record["replicationEventData"]
+    assert about.pop("requestTime").endswith("Z")
+    assert about == {
+        "replicationRuleId": "all",
+        "destinationBucket": ARN,
+        "s3Operation": "OBJECT_PUT",
+        "failureReason": "SrcObjectNotEligible",
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_marker", "exc", "reason"),
+    [
+        ("created", False, RemoteError(403, "AccessDenied"), "DstPutObjNotPermitted"),
+        ("created", True, RemoteError(403, "AccessDenied"), "DstDelObjNotPermitted"),
+        ("changed", False, RemoteError(403, "AccessDenied"), "DstPutTaggingNotPermitted"),
+        ("created", False, RemoteError(404, "NoSuchBucket"), "DstBucketNotFound"),
+        ("created", False, KmsKeyMissing("k"), "DstKmsKeyNotFound"),
+        ("created", False, RemoteUnavailable("far"), "DstBucketUnreachable"),
+        ("created", False, OSError("disk"), "SrcGetObjNotPermitted"),
+    ],
+)
+def test_reasons_of_failures(scene: Scene, kind: str, is_marker: bool, exc: Exception, reason: str) -> None:
+    scene.put("a", "v1")
+    (row,) = scene.metadata.ask(queries.replications_due, ARN, START_MS, 9)
+    version = scene.metadata.ask(queries.version, scene.bucket_id, "a", "v1")
+    row, version = replace(row, kind=kind), replace(version, is_delete_marker=is_marker)
+    assert reason_of(exc, row, version) == reason
 
 
 def test_failures_nobody_foresaw_are_tried_again(scene: Scene) -> None:

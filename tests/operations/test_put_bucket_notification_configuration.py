@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from objstore.s3.documents.notification import EVENTS
 from tests.operations.refusals import refused
@@ -76,8 +77,40 @@ def test_configurations_without_an_id_get_one(s3, bucket):
 
 
 def test_targets_must_be_there(s3, bucket):
-    assert put_refused(s3, bucket, queue(), SkipDestinationValidation=False) == (400, "InvalidArgument")
+    topic = {"Id": "t", "TopicArn": ARN.replace("sqs", "sns"), "Events": ["s3:ObjectRemoved:*"]}
+    with pytest.raises(ClientError) as caught:
+        s3.put_bucket_notification_configuration(
+            Bucket=bucket,
+            NotificationConfiguration={"QueueConfigurations": [queue()], "TopicConfigurations": [topic]},
+        )
+    error = caught.value.response["Error"]
+    assert (error["Code"], error["Message"]) == (
+        "InvalidArgument",
+        "Unable to validate the following destination configurations",
+    )
+    assert {
+        error["ArgumentName1"]: error["ArgumentValue1"],
+        error["ArgumentName2"]: error["ArgumentValue2"],
+    } == {
+        ARN: "The destination queue does not exist",
+        topic["TopicArn"]: "The destination topic does not exist",
+    }
     assert got(s3, bucket) == {}
+
+
+@pytest.mark.parametrize(
+    ("given", "name", "value"),
+    [
+        (queue(QueueArn="nowhere"), "Queue", "nowhere"),
+        (queue(Events=["s3:Junk"]), "Event", "s3:Junk"),
+        (filtered(("middle", "x")), "FilterRule.Name", "middle"),
+    ],
+)
+def test_what_is_wrong_is_named(s3, bucket, given, name, value):
+    with pytest.raises(ClientError) as caught:
+        put(s3, bucket, given)
+    error = caught.value.response["Error"]
+    assert (error["ArgumentName"], error["ArgumentValue"]) == (name, value)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import base64
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import combinations
 from typing import Final, NamedTuple
@@ -111,23 +111,29 @@ class Subscription(NamedTuple):
     events: tuple[str, ...]
     prefix: str
     suffix: str
+    kind: str = "Queue"
+    """The element its ARN stood in."""
 
 
 def subscriptions(document: NotificationConfiguration) -> Iterator[Subscription]:
     """All configurations of a document, of whichever kind."""
     for topic in document.topic_configurations:
-        yield _subscription(topic.id, topic.topic, topic.events, topic.filter)
+        yield _subscription(topic.id, topic.topic, topic.events, topic.filter, "Topic")
     for queue in document.queue_configurations:
         yield _subscription(queue.id, queue.queue, queue.events, queue.filter)
     for function in document.lambda_function_configurations:
-        yield _subscription(function.id, function.cloud_function, function.events, function.filter)
+        yield _subscription(
+            function.id, function.cloud_function, function.events, function.filter, "CloudFunction"
+        )
 
 
-def _subscription(id_: str | None, arn: str, events: tuple[str, ...], chosen: Filter | None) -> Subscription:
+def _subscription(
+    id_: str | None, arn: str, events: tuple[str, ...], chosen: Filter | None, kind: str = "Queue"
+) -> Subscription:
     rules = (
         {} if chosen is None else {(rule.name or "").lower(): rule.value or "" for rule in chosen.rules or ()}
     )
-    return Subscription(id_ or "", arn, events, rules.get("prefix", ""), rules.get("suffix", ""))
+    return Subscription(id_ or "", arn, events, rules.get("prefix", ""), rules.get("suffix", ""), kind)
 
 
 def is_told(subscription: Subscription, event: str, key: str) -> bool:
@@ -162,7 +168,10 @@ def checked(
     if len({one.id for one in given}) < len(given):
         raise InvalidArgument("Same ID used for multiple configurations. IDs must be unique")
     for one in given:
-        _check(one, is_reachable)
+        _check(one)
+    missing = [one for one in given if not is_reachable(one.arn)]
+    if missing:
+        raise _unreachable(missing)
     for one, other in combinations(given, 2):
         if _overlap(one, other):
             raise InvalidArgument(
@@ -195,7 +204,11 @@ def _check_filter(chosen: Filter | None) -> None:
     names = [(rule.name or "").lower() for rule in rules]
     for name in names:
         if name not in ("prefix", "suffix"):
-            raise InvalidArgument("filter rule name must be either prefix or suffix")
+            raise InvalidArgument(
+                "filter rule name must be either prefix or suffix",
+                ArgumentName="FilterRule.Name",
+                ArgumentValue=ascii(name)[1:-1],
+            )
         if names.count(name) > 1:
             raise InvalidArgument(f"Cannot specify more than one {name} rule in a filter.")
     if any(len((rule.value or "").encode()) > FILTER_BYTES_MAX for rule in rules):
@@ -204,7 +217,7 @@ def _check_filter(chosen: Filter | None) -> None:
         )
 
 
-def _check(one: Subscription, is_reachable: Callable[[str], bool]) -> None:
+def _check(one: Subscription) -> None:
     for event in one.events:
         if event not in EVENTS:
             raise InvalidArgument(
@@ -214,14 +227,20 @@ def _check(one: Subscription, is_reachable: Callable[[str], bool]) -> None:
             )
     if _ARN.fullmatch(one.arn) is None:
         raise InvalidArgument(
-            "The ARN could not be parsed", ArgumentName="ARN", ArgumentValue=ascii(one.arn)[1:-1]
+            "The ARN could not be parsed", ArgumentName=one.kind, ArgumentValue=ascii(one.arn)[1:-1]
         )
-    if not is_reachable(one.arn):
-        raise InvalidArgument(
-            "Unable to validate the following destination configurations",
-            ArgumentName=one.arn,
-            ArgumentValue="The destination does not exist",
-        )
+
+
+_CALLED: Final = {"Queue": "queue", "Topic": "topic", "CloudFunction": "Lambda"}
+
+
+def _unreachable(missing: Sequence[Subscription]) -> InvalidArgument:
+    """S3 numbers what it could not find."""
+    error = InvalidArgument("Unable to validate the following destination configurations")
+    for number, one in enumerate(missing, 1):
+        error.elements[f"ArgumentName{number}"] = one.arn
+        error.elements[f"ArgumentValue{number}"] = f"The destination {_CALLED[one.kind]} does not exist"
+    return error
 
 
 def _overlap(one: Subscription, other: Subscription) -> bool:
