@@ -20,8 +20,11 @@ ADMINISTRATION = (
     "AccessKeyMissing",
     "MasterKeyExists",
     "MasterKeyMissing",
+    "MfaDeviceExists",
+    "MfaDeviceMissing",
+    "TooManyMfaDevices",
 )
-"""Refusals of commands that no S3 operation sends."""
+"""Refusals that no S3 operation meets, or not uncaught."""
 
 FAILURES = [
     kind
@@ -50,6 +53,8 @@ def test_every_failure_below_has_an_answer(kind: type[BaseException]) -> None:
         (meta.Conflict(), 409, "OperationAborted"),
         (meta.ConditionFailed(condition="If-Match", key="k"), 412, "PreconditionFailed"),
         (meta.Locked(key="k", version_id="v"), 403, "AccessDenied"),
+        (meta.MfaRequired(key="k", version_id="v"), 403, "AccessDenied"),
+        (meta.BucketStateInvalid(bucket="b", because="lifecycle"), 409, "InvalidBucketState"),
     ],
 )
 def test_failures_clients_act_on(failure: Exception, status: int, code: str) -> None:
