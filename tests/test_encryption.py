@@ -169,6 +169,17 @@ def test_a_copy_onto_itself_may_change_the_encryption(s3, bucket):
     assert refused(s3.get_object, **key, **customer(KEY_A)) == (403, "AccessDenied")
 
 
+def test_a_copy_onto_itself_is_encrypted_as_the_bucket_says(s3, bucket):
+    key = {"Bucket": bucket, "Key": "k"}
+    s3.put_object(**key, Body=b"data")
+    assert refused(s3.copy_object, **key, CopySource=f"{bucket}/k") == (400, "InvalidRequest")
+    rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms"}}
+    s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": [rule]})
+    s3.copy_object(**key, CopySource=f"{bucket}/k")
+    read = s3.get_object(**key)
+    assert (read["ServerSideEncryption"], read["Body"].read()) == ("aws:kms", b"data")
+
+
 @pytest.mark.parametrize("source", [{}, S3, customer(KEY_B)])
 @pytest.mark.parametrize(("target", "expected"), [({}, {}), EXPECTED[0], EXPECTED[4]])
 def test_parts_that_are_copies(s3, bucket, seeded, source, target, expected):

@@ -135,7 +135,7 @@ class Copies:
             if version.size > PUT_BYTES_MAX:
                 raise _too_large()
             if (source.bucket.id, source.key) == (bucket.id, key) and version.is_latest:
-                _check_changes(version, terms)
+                _check_changes(version, terms, encrypts=self._encryptions.is_configured(bucket))
             source_key = await self._encryptions.unlock(version, source.customer_key)
             moves = _lies_at_tier(version)
             envelope = await self._encryptions.new(
@@ -397,12 +397,14 @@ def _attributes(
     )
 
 
-def _check_changes(version: ObjectVersion, terms: Terms) -> None:
-    """Copying an object onto itself must change something. Raises InvalidRequest."""
+def _check_changes(version: ObjectVersion, terms: Terms, *, encrypts: bool) -> None:
+    """Copying an object onto itself must change something, or may: `encrypts` says that the bucket's
+    configuration decides how the copy is encrypted. Raises InvalidRequest."""
     if (
         terms.replaces_metadata
         or terms.replaces_tags
         or terms.new.encryption is not None
+        or encrypts
         or REDIRECT_HEADER in terms.new.attributes.headers
         or terms.storage_class not in (None, version.attributes.storage_class)
         or (terms.algorithm is not None and not _has(version.attributes.checksum, terms.algorithm))

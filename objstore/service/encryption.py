@@ -72,6 +72,10 @@ class Encryptions:
             raise ServerSideEncryptionConfigurationNotFound(BucketName=bucket.name)
         return found
 
+    def is_configured(self, bucket: Bucket) -> bool:
+        """Whether the bucket itself says how its new objects are encrypted."""
+        return self._subresources.find(bucket, KIND) is not None
+
     async def configure(self, bucket: Bucket, wanted: ServerSideEncryptionConfiguration) -> None:
         """Encrypt what is written from now on so. Raises what the document's check raises; Refusal."""
         fresh = None if self._fresh is None else self._fresh.rules[0].apply_server_side_encryption_by_default

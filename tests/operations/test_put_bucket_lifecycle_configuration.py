@@ -165,6 +165,21 @@ def test_the_minimum_size_of_transitions(s3, bucket):
         ({"Transitions": [{"Days": -1, "StorageClass": "GLACIER"}]}, "InvalidArgument"),
         ({"Transitions": [{"Date": MIDNIGHT, "StorageClass": "GLACIER"}]}, "InvalidRequest"),
         ({"Transitions": [{"Days": d, "StorageClass": "GLACIER"} for d in (1, 2)]}, "InvalidRequest"),
+        (
+            {
+                "NoncurrentVersionExpiration": {"NoncurrentDays": 9},
+                "NoncurrentVersionTransitions": [{"NoncurrentDays": 9, "StorageClass": "GLACIER"}],
+            },
+            "InvalidArgument",
+        ),
+        (
+            {
+                "Filter": None,
+                "Prefix": "p",
+                "NoncurrentVersionExpiration": {"NoncurrentDays": 1, "NewerNoncurrentVersions": 1},
+            },
+            "InvalidRequest",
+        ),
     ],
 )
 def test_rules_that_cannot_be(s3, bucket, given, code):
@@ -179,6 +194,12 @@ def test_numbers_of_rules_and_ids(s3, bucket):
     assert put_refused(s3, bucket, *many) == (400, "MalformedXML")
     put(s3, bucket, *many[:1000])
     assert len(got(s3, bucket)) == 1000
+
+
+def test_rules_of_the_older_form_and_of_todays_do_not_go_together(s3, bucket):
+    old = rule(ID="old", Filter=None, Prefix="p")
+    assert put_refused(s3, bucket, rule(), old) == (400, "InvalidRequest")
+    put(s3, bucket, old, rule(ID="old too", Filter=None, Prefix=""))
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,8 @@ def checked(document: LifecycleConfiguration) -> LifecycleConfiguration:
     ids = [rule.id for rule in document.rules if rule.id]
     if len(set(ids)) < len(ids):
         raise _invalid("ID", "Rule ID must be unique. Found same ID for more than one rule")
+    if len({rule.filter is None for rule in document.rules}) > 1:
+        raise InvalidRequest("Filter element can only be used in Lifecycle V2.")
     rules = tuple(rule if rule.id else replace(rule, id=_new_id()) for rule in document.rules)
     return replace(document, rules=rules)
 
@@ -259,12 +261,14 @@ def _check_noncurrent_expiration(rule: LifecycleRule) -> None:
     if expiration.noncurrent_days is None:
         raise MalformedXML
     _positive(expiration.noncurrent_days, "NoncurrentDays", "NoncurrentVersionExpiration")
-    _check_newer(expiration.newer_noncurrent_versions, "NoncurrentVersionExpiration")
+    _check_newer(rule, expiration.newer_noncurrent_versions, "NoncurrentVersionExpiration")
 
 
-def _check_newer(newer: int | None, action: str) -> None:
+def _check_newer(rule: LifecycleRule, newer: int | None, action: str) -> None:
     if newer is None:
         return
+    if rule.filter is None:
+        raise InvalidRequest("NewerNoncurrentVersions element can only be used in Lifecycle V2.")
     _positive(newer, "NewerNoncurrentVersions", action)
     if newer > NEWER_VERSIONS_MAX:
         raise _invalid(
@@ -299,7 +303,7 @@ def _check_transitions(rule: LifecycleRule) -> None:
         if past.noncurrent_days is None or past.storage_class is None:
             raise MalformedXML
         _check_days(past.noncurrent_days, past.storage_class, "NoncurrentDays", "NoncurrentVersionTransition")
-        _check_newer(past.newer_noncurrent_versions, "NoncurrentVersionTransition")
+        _check_newer(rule, past.newer_noncurrent_versions, "NoncurrentVersionTransition")
     _check_classes([str(transition.storage_class) for transition in rule.transitions])
     _check_classes([str(past.storage_class) for past in rule.noncurrent_version_transitions])
     _check_order(rule)
@@ -323,6 +327,16 @@ def _check_days(days: int, storage_class: str, name: str, action: str) -> None:
 
 def _check_order(rule: LifecycleRule) -> None:
     """Expiry comes after every move, and both are told in days or both by date."""
+    past = rule.noncurrent_version_expiration
+    if past is not None and past.noncurrent_days is not None:
+        moves = _given(move.noncurrent_days for move in rule.noncurrent_version_transitions)
+        if any(move >= past.noncurrent_days for move in moves):
+            raise _invalid(
+                "NoncurrentDays",
+                "'NoncurrentDays' in the NoncurrentVersionExpiration action for prefix "
+                f"'{conditions_of(rule).prefix}' must be greater than 'NoncurrentDays' in the "
+                "NoncurrentVersionTransition action",
+            )
     expiration = rule.expiration
     timed = [*rule.transitions]
     if expiration is not None and (expiration.days, expiration.date) != (None, None):
