@@ -142,8 +142,11 @@ class S3Door:
             if operation.scope == "object":
                 names.check_key(address.key)
             if operation.scope in BUCKET_SCOPES and operation.name != "CreateBucket":
-                bucket = exchange.bucket = self._find_bucket(address.bucket)
-                exchange.watch = self.observer.watches.of(bucket)
+                # Of no bucket, a preflight has an answer of its own.
+                find = self.buckets.find if operation.method == "OPTIONS" else self._find_bucket
+                bucket = exchange.bucket = find(address.bucket)
+                if bucket is not None:
+                    exchange.watch = self.observer.watches.of(bucket)
             about = exchange.about = Circumstances(
                 query, headers, request.remote, request.is_secure, tls=request.tls
             )
@@ -260,9 +263,11 @@ class S3Door:
             if self.translate(exc) is None:
                 raise
             return {}
-        # A program that is no browser may name the method it asks about outside a preflight, too.
-        named = next((v for k, v in request.headers if k.lower() == "access-control-request-method"), "")
-        match = None if rules is None else cors.find(rules, origin, named or request.method)
+        # A program that is no browser may name what it asks about outside a preflight, too.
+        asked = {k.lower(): v for k, v in request.headers if k.lower().startswith("access-control-request-")}
+        method = asked.get("access-control-request-method") or request.method
+        requested = cors.requested_headers(asked.get("access-control-request-headers", ""))
+        match = None if rules is None else cors.find(rules, origin, method, requested)
         return {} if match is None else match.headers()
 
     def _authorise(

@@ -44,4 +44,4 @@ def test_what_no_rule_allows(s3, shared, bucket_name):
 def test_what_is_no_preflight(s3, shared):
     answer = send(s3, "OPTIONS", shared, headers={"Origin": "https://app.example.org"}, is_signed=False)
     assert (answer.status, answer.code) == (400, "BadRequest")
-    assert preflight(s3, "no-such-bucket-here").code == "NoSuchBucket"
+    assert preflight(s3, "no-such-bucket-here").code == "AccessForbidden"

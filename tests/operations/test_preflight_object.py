@@ -95,10 +95,14 @@ def test_buckets_and_requests_with_a_query_are_asked_about_as_well(s3, shared):
 
 
 def test_a_bucket_without_rules(s3, bucket):
-    answer = preflight(s3, f"{bucket}/key", Origin="https://app.example.org", **asked("GET"))
-    assert (answer.status, answer.code) == (403, "AccessForbidden")
-    answer = preflight(s3, "no-such-bucket-here/key", Origin="https://app.example.org", **asked("GET"))
-    assert (answer.status, answer.code) == (404, "NoSuchBucket")
+    origin = "https://app.example.org"
+    for name, said in ((bucket, b"CORS is not enabled"), ("no-such-bucket-here", b"Bucket not found")):
+        for headers, method in (({}, b"OPTIONS"), (asked("GET"), b"GET")):
+            answer = preflight(s3, f"{name}/key", Origin=origin, **headers)
+            assert (answer.status, answer.code) == (403, "AccessForbidden")
+            assert b"CORSResponse: " + said in answer.body
+            assert b"<Method>%b</Method><ResourceType>BUCKET</ResourceType>" % method in answer.body
+        assert preflight(s3, f"{name}/key").code == "BadRequest"
 
 
 def test_a_program_may_name_the_method_it_asks_about(s3, shared):
@@ -108,6 +112,8 @@ def test_a_program_may_name_the_method_it_asks_about(s3, shared):
     headers["Access-Control-Request-Method"] = "GET"
     answer = send(s3, "HEAD", shared, "key", headers=headers)
     assert answer.headers["access-control-allow-origin"] == "https://app.example.org"
+    headers["Access-Control-Request-Headers"] = "x-other"
+    assert "access-control-allow-origin" not in send(s3, "HEAD", shared, "key", headers=headers).headers
 
 
 @pytest.mark.parametrize("key", ["key", "none"])

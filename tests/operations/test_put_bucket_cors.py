@@ -57,6 +57,11 @@ def test_rules_that_cannot_be(s3, bucket, wanted, code):
     assert refused(s3.get_bucket_cors, Bucket=bucket) == (404, "NoSuchCORSConfiguration")
 
 
+def test_an_origin_may_be_empty(s3, bucket):
+    s3.put_bucket_cors(Bucket=bucket, CORSConfiguration=rules(AllowedOrigins=[""]))
+    assert s3.get_bucket_cors(Bucket=bucket)["CORSRules"][0]["AllowedOrigins"] == [""]
+
+
 def test_other_people_may_not(other, anonymous, bucket):
     for client in (other, anonymous):
         assert refused(client.get_bucket_cors, Bucket=bucket) == (403, "AccessDenied")

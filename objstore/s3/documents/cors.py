@@ -53,7 +53,8 @@ def _check_rule(rule: CORSRule) -> None:
                 f"Found unsupported HTTP method in CORS config. Unsupported method is {ascii(method)[1:-1]}"
             )
     for origin in rule.allowed_origins:
-        _check_text("AllowedOrigin", origin)
+        if origin:  # S3 keeps an empty one, which no request has
+            _check_text("AllowedOrigin", origin)
     for header in rule.allowed_headers:
         _check_text("AllowedHeader", header)
     for header in rule.expose_headers:
