@@ -4,14 +4,12 @@ Source: Amazon S3 user guide, "Hosting a static website", "(Optional) Configurin
 """
 
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Final
 from urllib.parse import quote
 
 from objstore.model import Bucket
 from objstore.s3.errors import InvalidArgument, InvalidRequest, MalformedXML
 from objstore.s3.xml import document, element
-
-Protocol = Literal["http", "https"]
 
 ROUTING_RULES_MAX: Final = 50
 REDIRECT_CODE_DEFAULT: Final = 301
@@ -30,7 +28,7 @@ class IndexDocument:
 @document
 class RedirectAllRequestsTo:
     host_name: str
-    protocol: Protocol | None = None
+    protocol: str | None = None
 
 
 @document
@@ -43,7 +41,7 @@ class Condition:
 class Redirect:
     host_name: str | None = None
     http_redirect_code: str | None = None
-    protocol: Protocol | None = None
+    protocol: str | None = None
     replace_key_prefix_with: str | None = None
     replace_key_with: str | None = None
 
@@ -71,6 +69,7 @@ def check(wanted: WebsiteConfiguration, bucket: Bucket) -> None:
                 ArgumentName="RedirectAllRequestsTo",
             )
         _check_host(wanted.redirect_all_requests_to.host_name)
+        _check_protocol(wanted.redirect_all_requests_to.protocol)
         return
     if wanted.index_document is None:
         raise InvalidArgument(
@@ -121,6 +120,7 @@ def _check_rule(rule: RoutingRule) -> None:
         )
     if redirect.replace_key_prefix_with is not None and redirect.replace_key_with is not None:
         raise InvalidRequest("You can only define ReplaceKeyPrefix or ReplaceKey but not both.")
+    _check_protocol(redirect.protocol)
     if redirect.host_name is not None:
         _check_host(redirect.host_name)
     if all(
@@ -134,6 +134,14 @@ def _check_rule(rule: RoutingRule) -> None:
         )
     ):
         raise MalformedXML
+
+
+def _check_protocol(name: str | None) -> None:
+    if name not in (None, "http", "https"):
+        raise InvalidRequest(
+            "Invalid protocol, protocol can be http or https. If not defined the protocol will be selected "
+            "automatically."
+        )
 
 
 def _check_host(name: str) -> None:
