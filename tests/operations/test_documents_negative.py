@@ -256,7 +256,7 @@ REFUSED = [
     (
         "PutBucketWebsite",
         "<RedirectAllRequestsTo><HostName>h</HostName><Protocol>gopher</Protocol></RedirectAllRequestsTo>",
-        XML,
+        REQUEST,
     ),
     (
         "PutBucketWebsite",

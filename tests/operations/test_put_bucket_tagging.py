@@ -20,6 +20,13 @@ def test_put_get_delete(s3, bucket):
     assert refused(s3.get_bucket_tagging, Bucket=bucket) == (404, "NoSuchTagSet")
 
 
+def test_an_empty_set_is_none(s3, bucket):
+    s3.put_bucket_tagging(Bucket=bucket, Tagging=tag_set(a="1"))
+    answer = s3.put_bucket_tagging(Bucket=bucket, Tagging=tag_set())
+    assert answer["ResponseMetadata"]["HTTPStatusCode"] == 204
+    assert refused(s3.get_bucket_tagging, Bucket=bucket) == (404, "NoSuchTagSet")
+
+
 def test_fifty_tags_and_no_more(s3, bucket):
     s3.put_bucket_tagging(Bucket=bucket, Tagging=tag_set(**{f"k{number}": "v" for number in range(50)}))
     too_many = tag_set(**{f"k{number}": "v" for number in range(51)})

@@ -4,12 +4,16 @@ from objstore.api.call import Call, Reply
 from objstore.api.handlers import bucket_subresources
 from objstore.api.handlers.objects import bucket_of
 from objstore.s3.documents.access import AbacStatus
+from objstore.s3.documents.tagging import Tagging
 from objstore.s3.errors import InvalidRequest
 
 
 async def put(call: Call) -> Reply:
-    """PutBucketTagging. Raises InvalidRequest where the bucket has ABAC enabled."""
+    """PutBucketTagging; an empty set is none. Raises InvalidRequest where the bucket has ABAC enabled."""
     _refuse_with_abac(call)
+    wanted: Tagging = call.document
+    if not wanted.tags:
+        return await bucket_subresources.delete(call)
     return await bucket_subresources.put(call)
 
 
