@@ -10,6 +10,8 @@ PYTHON3 ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do 
 	>/dev/null 2>&1 && { echo $$p; break; }; done)
 DATA ?= ./data
 PORT ?= 9000
+# How many processes share the tests, each with a server of its own; 0: none beside pytest itself, for a debugger.
+JOBS ?= auto
 
 .PHONY: help run install test test-crash-full check format bench docs clean
 
@@ -41,7 +43,7 @@ run: $(VENV)/installed
 	exec $(VENV)/bin/objstore serve $(DATA) --port $(PORT) --log-format text
 
 test: $(VENV)/installed-test
-	$(PYTHON) -m pytest $(ARGS)
+	$(PYTHON) -m pytest -n $(JOBS) --maxprocesses=4 --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 test-crash-full: $(VENV)/installed-test
 	OBJSTORE_TEST_KILLS=2000 $(PYTHON) -m pytest tests/crash $(ARGS)

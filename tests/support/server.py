@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import socket
 import ssl
@@ -24,12 +25,18 @@ REGION = "us-east-1"
 START_TIMEOUT_S = 60.0
 
 
+# Below the ports that Linux gives to outgoing connections: no client takes the port of a server that is stopped.
+PORTS = range(12_000, 32_000)
+
+
 def free_port() -> int:
-    """A TCP port of the loopback interface that nobody listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+    """A TCP port of the loopback interface that nobody listened on a moment ago, by chance another each time:
+    several test processes run side by side, and servers that listen with SO_REUSEPORT would share one."""
+    while True:
+        port = random.SystemRandom().choice(PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class Server:
