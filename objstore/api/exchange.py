@@ -1,6 +1,5 @@
 """One request and its answer: what every stage of a request's life writes down, and its last line."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -37,7 +36,7 @@ class Request:
 
 def new_request_id() -> str:
     """16 hexadecimal digits, as S3 writes them."""
-    return os.urandom(8).hex().upper()
+    return clock.random_bytes()[:8].hex().upper()
 
 
 class Exchange:
