@@ -25,7 +25,7 @@ REGION = "us-east-1"
 START_TIMEOUT_S = 60.0
 
 
-# Below the ports that Linux gives to outgoing connections: no client takes the port of a server that is stopped.
+# Below the ports that Linux gives to outgoing connections: no client takes that of a server that is stopped.
 PORTS = range(12_000, 32_000)
 
 
