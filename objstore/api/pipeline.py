@@ -185,7 +185,7 @@ class S3Door:
                 notes=exchange.notes,
             )
             response = await render.render(await operation.handler(call), request.method)
-            if bucket is not None and self._charges(bucket, call.identity):
+            if self._charges(call):
                 response.headers = {**response.headers, "x-amz-request-charged": "requester"}
             return response
         except Exception as exc:
@@ -296,8 +296,14 @@ class S3Door:
                 raise
             return False
 
-    def _charges(self, bucket: Bucket, identity: Identity) -> bool:
-        """Whether whoever sent this request pays for it."""
+    def _charges(self, call: Call) -> bool:
+        """Whether whoever sent this request pays for it, or for what it copies."""
+        source = call.notes.source
+        if source is not None and self._pays(call.identity, source.bucket):
+            return True
+        return call.bucket is not None and self._pays(call.identity, call.bucket)
+
+    def _pays(self, identity: Identity, bucket: Bucket) -> bool:
         return not owns(identity, bucket) and self.authoriser.access_of(bucket).requester_pays
 
     def _refuse(
@@ -316,6 +322,8 @@ class S3Door:
             error = errors.AccessDenied()
         exchange.code = error.code
         request = exchange.request
+        if isinstance(error, errors.MethodNotAllowed):
+            error.elements = {"Method": request.method, **error.elements}
         if exchange.operation.name == "HeadBucket" and error.status in (301, 400, 403):
             error.headers.setdefault("x-amz-bucket-region", bucket.region if bucket else self.regions[0])
         resource = request.target.partition("?")[0].encode("utf-8", "replace").decode()

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, NamedTuple, Protocol, cast
 
 from objstore.iam import acl
-from objstore.iam.access import ACL, ENFORCED, OBJECT_WRITER, POLICY, PREFERRED, Epoch
+from objstore.iam.access import ACL, ENFORCED, OBJECT_WRITER, POLICY, PREFERRED, Epoch, PublicAccessBlock
 from objstore.iam.acl import GRANT_HEADERS, GRANTS_MAX, Acl, Grant
 from objstore.iam.authorise import OBJECT_ACL, Authoriser, object_acl, owns
 from objstore.iam.policy import parse_policy
@@ -160,6 +160,10 @@ class Permissions:
             raise NoSuchPublicAccessBlockConfiguration
         return xml.parse(PublicAccessBlockConfiguration, document)
 
+    def _account_blocks_acls(self, owner_id: str) -> bool:
+        document = self._facts.read_now(queries.account_public_access_block, owner_id)
+        return PublicAccessBlock.of(document).public_acls
+
     async def set_account_block(self, owner_id: str, document: PublicAccessBlockConfiguration | None) -> None:
         """Block public access to all of an owner's buckets, or (None) no longer."""
         packed = None if document is None else xml.dumps(document)
@@ -188,7 +192,7 @@ class Permissions:
         made = await self._resolve(wanted, owner_id, owner_id)
         if ownership == ENFORCED:
             raise InvalidBucketAclWithObjectOwnership
-        if blocks and made.is_public:
+        if made.is_public and (blocks or self._account_blocks_acls(owner_id)):
             raise InvalidBucketAclWithBlockPublicAccess
         packed = made.pack()
         return given if packed is None else {**given, ACL: packed.encode()}
@@ -260,6 +264,10 @@ class Permissions:
         """A version's ACL; where ACLs are off, the bucket owner's alone."""
         has_acls = self.authoriser.access_of(bucket).has_acls
         return object_acl(version) if has_acls else acl.private(bucket.owner_id)
+
+    def shown_owner(self, bucket: Bucket, owner_id: str) -> str:
+        """Whose an object of `owner_id` is: where ACLs are off, everything is the bucket owner's."""
+        return owner_id if self.authoriser.access_of(bucket).has_acls else bucket.owner_id
 
     async def put_bucket_acl(self, bucket: Bucket, wanted: WantedAcl | AccessControlPolicy) -> None:
         """Replace the bucket's ACL.

@@ -153,11 +153,11 @@ class BucketStateInvalid(Refusal):
 
 
 class IsDeleteMarker(Refusal):
-    """The version named is a delete marker, which has no such thing. detail: key, version_id."""
+    """The version named is a delete marker, which has no such thing. detail: key, version_id, modified_ms."""
 
 
 class KeyMissing(Refusal):
-    """No such object now. detail: key."""
+    """No such object now. detail: key; marker_id where the latest version is a delete marker."""
 
 
 class VersionMissing(Refusal):

@@ -71,15 +71,15 @@ def new_version_id() -> str:
     return clock.new_id().hex()
 
 
-def check_version_id(version_id: str) -> str:
-    """`version_id`, if it could be one (or `null`); raises InvalidArgument."""
+def check_version_id(version_id: str, parameter: str = "versionId") -> str:
+    """`version_id`, if it could be one (or `null`); raises InvalidArgument, naming the parameter."""
     if version_id == "":
         raise InvalidArgument(
-            "Version id cannot be the empty string", ArgumentName="versionId", ArgumentValue=""
+            "Version id cannot be the empty string", ArgumentName=parameter, ArgumentValue=""
         )
     if version_id != NULL_VERSION and not _ID.fullmatch(version_id):
         raise InvalidArgument(
-            "Invalid version id specified", ArgumentName="versionId", ArgumentValue=version_id
+            "Invalid version id specified", ArgumentName=parameter, ArgumentValue=version_id
         )
     return version_id
 

@@ -13,6 +13,7 @@ from objstore.meta.commands.buckets import LIFECYCLE, MFA_DELETE, OBJECT_LOCK, R
 from objstore.remote.tier_store import TierUnavailable
 from objstore.s3 import errors
 from objstore.s3.errors import S3Error
+from objstore.s3.object_headers import http_date
 from objstore.storage import interface as storage
 
 
@@ -77,6 +78,29 @@ def _state(refusal: meta.BucketStateInvalid) -> S3Error:
     return errors.InvalidBucketState(_BECAUSE.get(refusal.detail.get("because", "")))
 
 
+def marker_headers(version_id: str) -> dict[str, str]:
+    """How an answer tells of the delete marker that it met."""
+    return {"x-amz-delete-marker": "true", "x-amz-version-id": version_id}
+
+
+def is_marker(version_id: str, modified_ms: int) -> errors.MethodNotAllowed:
+    """The answer where the version that was named is a delete marker."""
+    about = {"last-modified": http_date(modified_ms), "allow": "DELETE"}
+    return errors.MethodNotAllowed(
+        headers={**marker_headers(version_id), **about}, ResourceType="DeleteMarker"
+    )
+
+
+def _is_marker(refusal: meta.IsDeleteMarker) -> S3Error:
+    return is_marker(refusal.detail["version_id"], refusal.detail["modified_ms"])
+
+
+def _no_such_key(refusal: meta.KeyMissing) -> S3Error:
+    marker_id = refusal.detail.get("marker_id")
+    headers = None if marker_id is None else marker_headers(marker_id)
+    return errors.NoSuchKey(headers=headers, Key=refusal.detail["key"])
+
+
 _ANSWERS: Final[dict[type[BaseException], Callable[[Any], S3Error]]] = {
     # Bytes.
     storage.WriteQuorumLost: _quorum,
@@ -113,8 +137,8 @@ _ANSWERS: Final[dict[type[BaseException], Callable[[Any], S3Error]]] = {
     meta.BucketNotEmpty: _with(errors.BucketNotEmpty, BucketName="bucket"),
     meta.TooManyBuckets: _says(errors.TooManyBuckets),
     meta.BucketStateInvalid: _state,
-    meta.IsDeleteMarker: _says(errors.MethodNotAllowed),
-    meta.KeyMissing: _with(errors.NoSuchKey, Key="key"),
+    meta.IsDeleteMarker: _is_marker,
+    meta.KeyMissing: _no_such_key,
     meta.VersionMissing: _with(errors.NoSuchVersion, Key="key", VersionId="version_id"),
     meta.UploadMissing: _with(errors.NoSuchUpload, UploadId="upload_id"),
     meta.PartInvalid: _with(errors.InvalidPart, UploadId="upload_id", PartNumber="part_number", ETag="etag"),

@@ -31,12 +31,12 @@ from objstore.model import (
 from objstore.s3 import checksums, tokens
 from objstore.s3.conditions import WritePreconditions
 from objstore.s3.encryption import CustomerKey, ManagedKey, Wanted
-from objstore.s3.errors import InvalidPartNumber, InvalidRequest, MethodNotAllowed, NoSuchKey, NoSuchVersion
+from objstore.s3.errors import InvalidPartNumber, InvalidRequest, NoSuchKey, NoSuchVersion
 from objstore.s3.integrity import NO_INTEGRITY, Integrity
-from objstore.s3.object_headers import http_date
 from objstore.s3.ranges import Range
 from objstore.service.encryption import Encryptions
 from objstore.service.facts import Facts
+from objstore.service.failures import is_marker, marker_headers
 from objstore.service.notifications import Notifications
 from objstore.service.reader import Reader, Stream
 from objstore.service.restores import with_readable_bytes
@@ -151,15 +151,13 @@ class Objects:
         if found is None:
             raise NoSuchVersion(Key=key, VersionId=version_id)
         if found.is_delete_marker:
-            headers = {**_marker_headers(found), "last-modified": http_date(found.modified_ms)}
-            headers["allow"] = "DELETE"
-            raise MethodNotAllowed(headers=headers, ResourceType="DeleteMarker")
+            raise is_marker(found.version_id, found.modified_ms)
         return found
 
     async def _missing(self, bucket: Bucket, key: str) -> NoSuchKey:
         top = await self._look_up(queries.top, bucket, key)
         if top is not None and top.is_delete_marker:
-            return NoSuchKey(headers=_marker_headers(top), Key=key)
+            return NoSuchKey(headers=marker_headers(top.version_id), Key=key)
         return NoSuchKey(Key=key)
 
     async def _look_up(
@@ -324,10 +322,6 @@ def check_lock(bucket: Bucket, lock: ObjectLock | None) -> None:
 def write_conditions(conditions: WritePreconditions) -> WriteConditions:
     """The conditions of a write as the ledger judges them."""
     return WriteConditions(if_match=conditions.if_match, if_none_match=conditions.if_none_match)
-
-
-def _marker_headers(marker: ObjectVersion) -> dict[str, str]:
-    return {"x-amz-delete-marker": "true", "x-amz-version-id": marker.version_id}
 
 
 def _nth(layout: Layout, number: int) -> tuple[int, int, int] | None:

@@ -30,7 +30,9 @@ def walk(s3, bucket, **arguments):
             assert "NextKeyMarker" not in page
             return found, prefixes
         arguments["KeyMarker"] = page["NextKeyMarker"]
-        arguments["VersionIdMarker"] = page.get("NextVersionIdMarker", "")
+        arguments.pop("VersionIdMarker", None)
+        if "NextVersionIdMarker" in page:
+            arguments["VersionIdMarker"] = page["NextVersionIdMarker"]
 
 
 @pytest.fixture
@@ -85,15 +87,31 @@ def test_a_bucket_that_never_was_versioned_lists_null_versions(s3, bucket):
     assert page["Versions"][0]["Size"] == 1
 
 
-def test_a_version_marker_needs_a_key_marker(s3, versioned):
-    assert refused(s3.list_object_versions, Bucket=versioned, VersionIdMarker="null") == (
-        400,
-        "InvalidArgument",
-    )
-    assert refused(s3.list_object_versions, Bucket=versioned, KeyMarker="a", VersionIdMarker="junk") == (
-        400,
-        "InvalidArgument",
-    )
+ALONE = "A version-id marker cannot be specified without a key marker."
+EMPTY = "A version-id marker cannot be empty."
+UNKNOWN = "Invalid version id specified"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"VersionIdMarker": "null"}, ALONE),
+        ({"VersionIdMarker": "", "EncodingType": "none"}, ALONE),
+        ({"KeyMarker": "", "VersionIdMarker": "null"}, ALONE),
+        ({"KeyMarker": "a", "VersionIdMarker": ""}, EMPTY),
+        ({"KeyMarker": "a", "VersionIdMarker": "junk", "EncodingType": "none"}, UNKNOWN),
+        (
+            {"VersionIdMarker": "", "MaxKeys": -1},
+            "Provided max-keys not an integer or within integer range",
+        ),
+    ],
+)
+def test_markers_that_make_no_sense(s3, versioned, arguments, message):
+    with pytest.raises(s3.exceptions.ClientError) as caught:
+        s3.list_object_versions(Bucket=versioned, **arguments)
+    error = caught.value.response["Error"]
+    assert (error["Code"], error["Message"]) == ("InvalidArgument", message)
+    assert error["ArgumentName"] == ("max-keys" if "MaxKeys" in arguments else "version-id-marker")
 
 
 def test_other_people_list_nothing(other, anonymous, versioned):

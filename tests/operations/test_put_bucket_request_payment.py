@@ -36,6 +36,22 @@ def test_whoever_is_to_pay_must_say_so(s3, bucket, other, anonymous):
     assert "RequestCharged" not in other.head_object(Bucket=bucket, Key="key")
 
 
+def test_whoever_copies_pays_for_the_source(s3, bucket, bucket_name, other):
+    open_up(s3, bucket)
+    s3.put_object(Bucket=bucket, Key="key", Body=b"body")
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy(statement(bucket, "s3:GetObject")))
+    charge(s3, bucket)
+    own = f"{bucket_name}-own"
+    other.create_bucket(Bucket=own)
+    copy = {"Bucket": own, "Key": "key", "CopySource": f"{bucket}/key"}
+    assert refused(other.copy_object, **copy) == DENIED
+    assert other.copy_object(**copy, RequestPayer="requester")["RequestCharged"] == "requester"
+    upload = other.create_multipart_upload(Bucket=own, Key="key")
+    assert "RequestCharged" not in upload
+    part = other.upload_part_copy(**copy, UploadId=upload["UploadId"], PartNumber=1, RequestPayer="requester")
+    assert part["RequestCharged"] == "requester"
+
+
 @pytest.mark.parametrize("payer", ["Nobody", ""])
 def test_what_makes_no_sense_is_refused(s3, bucket, payer):
     assert refused(charge, s3=s3, bucket=bucket, payer=payer) == (400, "MalformedXML")

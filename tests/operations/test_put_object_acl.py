@@ -126,6 +126,8 @@ def test_turned_off_acls_count_for_nothing_and_all_is_the_bucket_owners(
         assert refused(client.get_object, Bucket=shared, Key="theirs") == DENIED
     answer = s3.get_object_acl(Bucket=shared, Key="theirs")
     assert (answer["Owner"], grants_of(answer)) == ({"ID": root_id}, {(root_id, "FULL_CONTROL")})
+    listed = s3.list_objects(Bucket=shared)["Contents"] + s3.list_object_versions(Bucket=shared)["Versions"]
+    assert {entry["Owner"]["ID"] for entry in listed} == {root_id}
 
 
 def test_public_acls_are_refused_where_they_are_blocked(s3, shared):

@@ -92,3 +92,44 @@ def test_a_bucket_that_keeps_versions_no_longer(s3: Any, bucket: str) -> None:
     assert refusal(s3.get_object, **here) == (404, "null", "true")
     assert told(s3.delete_object(**here, VersionId="null")) == ("null", "true")
     assert told(upload(s3, bucket, b"part")) == ("null", None)
+
+
+ON_VERSIONS = {
+    "get_object": {},
+    "head_object": {},
+    "get_object_acl": {},
+    "put_object_acl": {"ACL": "private"},
+    "get_object_attributes": {"ObjectAttributes": ["ETag"]},
+    "get_object_tagging": {},
+    "put_object_tagging": {"Tagging": {"TagSet": []}},
+    "delete_object_tagging": {},
+    "get_object_retention": {},
+    "put_object_retention": {"Retention": {}},
+    "get_object_legal_hold": {},
+    "put_object_legal_hold": {"LegalHold": {"Status": "ON"}},
+    "restore_object": {"RestoreRequest": {"Days": 1}},
+}
+
+
+def test_a_delete_marker_allows_nothing_but_its_deletion(s3: Any, bucket_name: str) -> None:
+    from botocore.exceptions import ClientError
+
+    s3.create_bucket(Bucket=bucket_name, ObjectLockEnabledForBucket=True, ObjectOwnership="ObjectWriter")
+    here = {"Bucket": bucket_name, "Key": "key"}
+    marker = s3.delete_object(**here)["VersionId"]
+    for name, arguments in ON_VERSIONS.items():
+        call = getattr(s3, name)
+        assert refusal(call, **here, **arguments) == (404, marker, "true"), name
+        with pytest.raises(ClientError) as caught:
+            call(**here, **arguments, VersionId=marker)
+        answer: Any = caught.value.response
+        headers = answer["ResponseMetadata"]["HTTPHeaders"]
+        assert answer["ResponseMetadata"]["HTTPStatusCode"] == 405, name
+        assert (*told(answer), headers["allow"]) == (marker, "true", "DELETE"), name
+        assert "last-modified" in headers, name
+        if name != "head_object":
+            method = {"get": "GET", "put": "PUT", "delete": "DELETE", "restore": "POST"}[
+                name.partition("_")[0]
+            ]
+            error = answer["Error"]
+            assert (error["Method"], error["ResourceType"]) == (method, "DeleteMarker")

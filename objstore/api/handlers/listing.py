@@ -111,17 +111,11 @@ async def list_v2(call: Call) -> Reply:
 
 async def list_versions(call: Call) -> Reply:
     """ListObjectVersions."""
-    question = _question(call)
     bucket, query = bucket_of(call), call.query
-    key_marker, version_id_marker = query.get("key-marker", ""), query.get("version-id-marker", "")
-    if version_id_marker:
-        if not key_marker:
-            raise InvalidArgument(
-                "A version-id marker cannot be specified without a key marker.",
-                ArgumentName="version-id-marker",
-                ArgumentValue=ascii(version_id_marker)[1:-1],
-            )
-        tokens.check_version_id(version_id_marker)
+    _limit(call)  # S3 looks at this first, and at the markers before the rest
+    key_marker = query.get("key-marker", "")
+    version_id_marker = _version_id_marker(query)
+    question = _question(call)
     page = await call.services.listings.versions(
         bucket, question.prefix, key_marker, version_id_marker, question.delimiter, question.limit
     )
@@ -148,6 +142,22 @@ async def list_versions(call: Call) -> Reply:
     return Reply(document=await _made(document, len(page.versions)))
 
 
+def _version_id_marker(query: Mapping[str, str]) -> str:
+    """The version to go on after; empty without one. Raises InvalidArgument."""
+    marker = query.get("version-id-marker")
+    if marker is None:
+        return ""
+    if marker and query.get("key-marker"):
+        return tokens.check_version_id(marker, "version-id-marker")
+    raise InvalidArgument(
+        "A version-id marker cannot be empty."
+        if query.get("key-marker")
+        else "A version-id marker cannot be specified without a key marker.",
+        ArgumentName="version-id-marker",
+        ArgumentValue=ascii(marker)[1:-1],
+    )
+
+
 async def _made(document: Callable[[], T], entries: int) -> T:
     return document() if entries <= INLINE_ENTRIES else await blocking.run(document)
 
@@ -171,10 +181,14 @@ def _question(call: Call) -> Question:
     return Question(
         prefix=query.get("prefix", ""),
         delimiter=query.get("delimiter", ""),
-        limit=min(number_in_query(call, "max-keys", MAX_KEYS), MAX_KEYS),
+        limit=_limit(call),
         encoding="url" if encoding else None,
         with_restores=wanted is not None,
     )
+
+
+def _limit(call: Call) -> int:
+    return min(number_in_query(call, "max-keys", MAX_KEYS), MAX_KEYS)
 
 
 def _restore_status(question: Question, extra: Mapping[str, str]) -> documents.RestoreStatus | None:
@@ -218,8 +232,12 @@ def _contents(
 
 
 def _owners(call: Call, versions: Sequence[ObjectVersion | ListedObject]) -> Mapping[str, Owner]:
-    """The owners of these versions by canonical id."""
-    return {user_id: owner(call, user_id) for user_id in {version.owner_id for version in versions}}
+    """How the owners of these versions are shown, by canonical id."""
+    bucket, permissions = bucket_of(call), call.permissions
+    return {
+        user_id: owner(call, permissions.shown_owner(bucket, user_id))
+        for user_id in {version.owner_id for version in versions}
+    }
 
 
 def _entry(

@@ -16,15 +16,17 @@ def find_version(db: Database, bucket_id: int, key: str, version_id: str | None)
     if queries.bucket(db, bucket_id) is None:
         raise BucketMissing()
     if version_id is None:
-        version = queries.current(db, bucket_id, key)
-        if version is None:
+        latest = queries.top(db, bucket_id, key)
+        if latest is None:
             raise KeyMissing(key=key)
-        return version
+        if latest.is_delete_marker:
+            raise KeyMissing(key=key, marker_id=latest.version_id)
+        return latest
     version = queries.version(db, bucket_id, key, version_id)
     if version is None:
         raise VersionMissing(key=key, version_id=version_id)
     if version.is_delete_marker:
-        raise IsDeleteMarker(key=key, version_id=version_id)
+        raise IsDeleteMarker(key=key, version_id=version_id, modified_ms=version.modified_ms)
     return version
 
 
