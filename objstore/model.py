@@ -84,6 +84,8 @@ class ObjectLock:
 
 ARCHIVE_CLASSES: Final = frozenset(("GLACIER", "DEEP_ARCHIVE"))
 """Storage classes whose bytes, once moved to a tier, are read only after RestoreObject."""
+INITIATOR: Final = "initiator"
+"""The extra attribute of an upload that says who began it, where that is not the owner of the object."""
 TIER: Final = "tier"
 """The extra attribute of a version whose bytes a rule moved to a tier: the storage class the tier is of."""
 RESTORE: Final = "restore"
@@ -211,6 +213,11 @@ class Upload:
     attributes: Attributes
     tags: Mapping[str, str] = field(default_factory=dict)
     lock: ObjectLock | None = None
+
+    @property
+    def initiator_id(self) -> str:
+        """The canonical id of who began it, who need not be who will own the object."""
+        return self.attributes.extra.get(INITIATOR, self.owner_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ In this order:
 3. Root may do everything everywhere, and a bucket's owner everything in it, except to read objects that
    belong to somebody else.
 4. An Allow in the policy holds for the bucket and the objects of the bucket's owner.
-5. The ACLs of the bucket and of the object hold, unless they are turned off.
+5. Who began an upload may list its parts and abort it.
+6. The ACLs of the bucket and of the object hold, unless they are turned off.
 Nothing else is allowed.
 """
 
@@ -21,7 +22,7 @@ from objstore.iam.acl import BUCKET_PERMISSIONS, OBJECT_PERMISSIONS, Acl
 from objstore.iam.circumstances import Asked, lookup_of, service_keys
 from objstore.iam.policy import Decision, Request
 from objstore.meta import queries
-from objstore.model import Bucket, Identity, ObjectVersion
+from objstore.model import Bucket, Identity, ObjectVersion, Upload
 from objstore.s3.errors import AccessDenied
 
 OBJECT_ACL: Final = "acl"
@@ -29,6 +30,7 @@ OBJECT_ACL: Final = "acl"
 _ABOUT_POLICY: Final = frozenset(
     {"s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy", "s3:GetBucketPolicyStatus"}
 )
+_OF_INITIATOR: Final = frozenset({"s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"})
 FindVersion = Callable[[], ObjectVersion | None]
 
 
@@ -101,7 +103,9 @@ class Authoriser:
             return True
         if owns(asked.identity, bucket):
             return False
-        return self._decide(asked, access, find) is not Decision.ALLOW or _is_restricted(access)
+        if _is_restricted(access):
+            return True
+        return self._decide(asked, access, find) is not Decision.ALLOW and not self._began_upload(asked)
 
     def _judge(self, asked: Asked, bucket: Bucket, access: BucketAccess, *, is_owner: bool) -> bool:
         if access.requester_pays and not is_owner and not agrees_to_pay(asked):
@@ -117,15 +121,30 @@ class Authoriser:
         is_of_other = access.has_acls and _is_of_other(asked, bucket, find)
         if is_owner and not is_of_other:
             return True
-        if decision is Decision.ALLOW and not is_of_other and not _is_restricted(access):
+        is_allowed = decision is Decision.ALLOW or self._began_upload(asked)
+        if is_allowed and not is_of_other and not _is_restricted(access):
             return True
         return access.has_acls and self._acl_allows(asked, access, find)
 
     def _decide(self, asked: Asked, access: BucketAccess, find: FindVersion) -> Decision:
         if access.policy is None:
             return Decision.NEUTRAL
-        request = Request(asked.identity, asked.action, asked.resource, lookup_of(asked, find, access.tags))
-        return access.policy.judge(request)
+        lookup = lookup_of(asked, find, access.tags, lambda: self._upload(asked))
+        return access.policy.judge(Request(asked.identity, asked.action, asked.resource, lookup))
+
+    def _upload(self, asked: Asked) -> Upload | None:
+        """The upload under way that is asked about."""
+        upload_id = asked.about.query.get("uploadId")
+        if upload_id is None or asked.bucket is None or asked.key is None:
+            return None
+        found: Upload | None = self._facts.read_now(queries.upload, asked.bucket.id, asked.key, upload_id)
+        return found
+
+    def _began_upload(self, asked: Asked) -> bool:
+        if asked.action not in _OF_INITIATOR or asked.identity.is_anonymous:
+            return False
+        upload = self._upload(asked)
+        return upload is not None and upload.initiator_id == asked.identity.user_id
 
     def _acl_allows(self, asked: Asked, access: BucketAccess, find: FindVersion) -> bool:
         of: Acl | None = access.acl

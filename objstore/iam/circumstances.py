@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from objstore import clock
 from objstore.iam.patterns import Lookup
 from objstore.iam.principals import account_id, arn
-from objstore.model import Bucket, Identity, ObjectVersion
+from objstore.model import Bucket, Identity, ObjectVersion, Upload
 from objstore.s3.copy_source import HEADER as COPY_SOURCE
 from objstore.s3.copy_source import parse_copy_source
 from objstore.s3.documents.access import OwnershipControls
@@ -18,6 +18,7 @@ from objstore.s3.documents.control import TagResourceRequest
 from objstore.s3.documents.inventory import InventoryConfiguration
 from objstore.s3.documents.locking import LegalHold, Retention
 from objstore.s3.documents.tagging import Tagging
+from objstore.s3.encryption import HEADER, KMS_KEY_HEADER, encryption_headers
 from objstore.s3.errors import S3Error
 from objstore.s3.object_headers import parse_tagging
 from objstore.s3.xml import write_instant
@@ -69,8 +70,10 @@ def lookup_of(
     asked: Asked,
     version: Callable[[], ObjectVersion | None],
     bucket_tags: Mapping[str, str] = _NOTHING,
+    upload: Callable[[], Upload | None] = lambda: None,
 ) -> Lookup:
-    """The values of condition keys for this question; `version` finds the object as it is.
+    """The values of condition keys for this question; `version` finds the object as it is, `upload` the
+    upload that the request belongs to.
 
     `bucket_tags` are the bucket's own as far as they decide anything, which they do with ABAC enabled.
     """
@@ -91,6 +94,8 @@ def lookup_of(
             value = find(asked)
         elif name.startswith(("s3:x-amz-", "s3:if-")):
             value = asked.about.headers.get(name[3:])
+            if value is None and name in _TOLD_BY_UPLOAD and asked.action == "s3:PutObject":
+                value = _encryption_of(upload(), name[3:])
         else:
             value = None
         return None if value is None else (value,)
@@ -110,6 +115,16 @@ def service_keys(service: str, source: Bucket) -> Mapping[str, tuple[str, ...] |
         "aws:sourceip": None,
         "aws:userid": None,
     }
+
+
+def _encryption_of(upload: Upload | None, header: str) -> str | None:
+    """What the request that began an upload said, or could have said, of encryption.
+
+    A part may not say it again, so that a policy that asks for it would let nobody upload parts.
+    """
+    if upload is None or upload.attributes.encryption is None:
+        return None
+    return encryption_headers(upload.attributes.encryption).get(header)
 
 
 def _tag_value(asked: Asked, name: str, tag: str, version: Callable[[], ObjectVersion | None]) -> str | None:
@@ -288,6 +303,7 @@ def _is_creation(asked: Asked) -> str | None:
     return "false" if is_part else "true"
 
 
+_TOLD_BY_UPLOAD: Final = frozenset(f"s3:{header}" for header in (HEADER, KMS_KEY_HEADER))
 _BUCKET_TAG_KEYS: Final = frozenset({"aws:resourcetag", "s3:buckettag"})
 
 _SEVERAL: Final[Mapping[str, Callable[[Asked], tuple[str, ...] | None]]] = {

@@ -17,6 +17,7 @@ from objstore.meta.commands import AbortUpload, CompleteUpload, CreateUpload, Na
 from objstore.meta.interface import Conflict
 from objstore.meta.queries import PartPage, UploadPage
 from objstore.model import (
+    INITIATOR,
     Attributes,
     Bucket,
     Checksum,
@@ -55,8 +56,6 @@ _IGNORED: Final = frozenset({"CRC32", "CRC32C", "SHA1", "SHA256"})
 """Whole-object checksums that S3 neither checks nor keeps where the upload named no algorithm."""
 COMPLETE_ATTEMPTS: Final = 5
 """How often a Complete is tried again when parts are replaced under it."""
-INITIATOR: Final = "initiator"
-"""The extra attribute of an upload that says who began it, where that is not the owner of the object."""
 _INLINE_PARTS: Final = 100
 """Combining the checksums of this many parts takes well under a millisecond."""
 
@@ -232,11 +231,6 @@ class Uploads:
     async def _parts(self, upload: Upload) -> dict[int, Part]:
         page = await self._facts.read(queries.list_parts, upload.upload_id, 0, PARTS_MAX)
         return {part.part_number: part for part in page.parts}
-
-
-def initiator_of(upload: Upload) -> str:
-    """The canonical id of who began the upload."""
-    return upload.attributes.extra.get(INITIATOR, upload.owner_id)
 
 
 def _of_object(extra: Mapping[str, str]) -> Mapping[str, str]:

@@ -9,15 +9,34 @@ import pytest
 from objstore.iam.access import ENFORCED, OBJECT_WRITER
 from objstore.iam.circumstances import Asked, Circumstances
 from objstore.iam.permissions import AccessRules, Permissions, WantedAcl
-from objstore.meta.commands import CreateBucket, PutVersion, SetSubresource
-from objstore.model import ANONYMOUS, Attributes, Bucket, Identity
+from objstore.meta.commands import (
+    CreateBucket,
+    CreateUpload,
+    PutVersion,
+    SetAccountPublicAccessBlock,
+    SetSubresource,
+)
+from objstore.model import (
+    ANONYMOUS,
+    INITIATOR,
+    Attributes,
+    Bucket,
+    Encryption,
+    EncryptionMethod,
+    Identity,
+)
 from objstore.s3 import xml
 from objstore.s3.documents import inventory
-from objstore.s3.documents.access import AbacStatus, OwnershipControls, OwnershipControlsRule
+from objstore.s3.documents.access import (
+    AbacStatus,
+    OwnershipControls,
+    OwnershipControlsRule,
+    PublicAccessBlockConfiguration,
+)
 from objstore.s3.documents.control import TagResourceRequest
 from objstore.s3.documents.locking import LegalHold, Retention
 from objstore.s3.documents.tagging import Tag, Tagging
-from objstore.s3.errors import AccessDenied
+from objstore.s3.errors import AccessDenied, InvalidBucketAclWithBlockPublicAccess
 from tests.service.support import LocalFacts
 
 OWNER = Identity("a" * 64, "owner", "", access_key="AKOWNER")
@@ -134,6 +153,62 @@ def test_who_is_to_pay_must_say_so_and_be_known() -> None:
     assert world.allows(OTHER, "s3:GetObject", "own", query={"x-amz-request-payer": "requester"})
     assert not world.allows(OTHER, "s3:GetObject", "own", headers={"x-amz-request-payer": "yes"})
     assert not world.allows(ANONYMOUS, "s3:GetObject", "own", **agreed)
+
+
+def begin(world: World, identity: Identity, encryption: Encryption | None = None) -> dict[str, Any]:
+    """Have `identity` begin an upload to the key "new"; what a request that belongs to it says."""
+    attributes = Attributes(extra={INITIATOR: identity.user_id}, encryption=encryption)
+    world.write(CreateUpload(world.bucket.id, "new", "1" * 32, OWNER.user_id, attributes))
+    return {"query": {"uploadId": "1" * 32}}
+
+
+def test_who_began_an_upload_may_abort_it_and_list_its_parts() -> None:
+    world = World()
+    about = begin(world, OTHER)
+    for action in ("s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"):
+        assert world.allows(OTHER, action, "new", **about)
+        assert not world.allows(OTHER, action, "else", **about)
+        assert not world.allows(OTHER, action, "new", query={"uploadId": "2" * 32})
+        assert not world.allows(THIRD, action, "new", **about)
+    assert not world.allows(OTHER, "s3:PutObject", "new", **about)
+    world.put_policy(statement("Deny", "s3:AbortMultipartUpload", {"CanonicalUser": OTHER.user_id}))
+    assert not world.allows(OTHER, "s3:AbortMultipartUpload", "new", **about)
+    assert world.allows(OTHER, "s3:ListMultipartUploadParts", "new", **about)
+    anonymously = World()
+    about = begin(anonymously, ANONYMOUS)
+    assert not anonymously.allows(ANONYMOUS, "s3:AbortMultipartUpload", "new", **about)
+
+
+def test_parts_are_encrypted_as_their_upload_said() -> None:
+    world = World()
+    deny = statement("Deny", "s3:PutObject")
+    key, key_id = "s3:x-amz-server-side-encryption", "s3:x-amz-server-side-encryption-aws-kms-key-id"
+    world.put_policy(
+        {**statement("Allow", "s3:PutObject", {"CanonicalUser": OTHER.user_id}), "Sid": "1"},
+        {**deny, "Sid": "2", "Condition": {"StringNotEquals": {key: "aws:kms"}}},
+        {**deny, "Sid": "3", "Condition": {"StringNotEquals": {key_id: "key"}}},
+    )
+    assert not world.allows(OTHER, "s3:PutObject", "new")
+    about = begin(world, OTHER, Encryption(EncryptionMethod.KMS, b"", key_id="key"))
+    assert world.allows(OTHER, "s3:PutObject", "new", **about)
+    assert not world.allows(OTHER, "s3:PutObject", "new", query={"uploadId": "2" * 32})
+    plain = World()
+    plain.put_policy({**deny, "Condition": {"Null": {key: "true"}}})
+    assert not plain.allows(OWNER, "s3:PutObject", "new", **begin(plain, OWNER))
+
+
+def test_a_new_bucket_is_not_public_where_its_owner_blocks_that() -> None:
+    world = World()
+    public = WantedAcl("public-read")
+    made = world.permissions.for_new_bucket(OWNER.user_id, OBJECT_WRITER, public)
+    assert "acl" in asyncio.run(made)
+    block = PublicAccessBlockConfiguration(block_public_acls=True)
+    world.write(SetAccountPublicAccessBlock(OWNER.user_id, xml.dumps(block)))
+    with pytest.raises(InvalidBucketAclWithBlockPublicAccess):
+        asyncio.run(world.permissions.for_new_bucket(OWNER.user_id, OBJECT_WRITER, public))
+    asyncio.run(world.permissions.for_new_bucket(OTHER.user_id, OBJECT_WRITER, public))
+    private = WantedAcl("private")
+    asyncio.run(world.permissions.for_new_bucket(OWNER.user_id, OBJECT_WRITER, private))
 
 
 def test_rules_are_read_once_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:

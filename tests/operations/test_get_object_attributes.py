@@ -6,6 +6,7 @@ import pytest
 
 from tests.operations.multipart import FIVE_MIB, begin, complete, upload
 from tests.operations.requests import refused, send, versioned
+from tests.operations.sharing import policy, statement
 
 ALL = ["ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"]
 
@@ -91,3 +92,18 @@ def test_refusals(s3: Any, other: Any, bucket: str) -> None:
         attributes(other, bucket)
     with refused("NoSuchKey", 404):
         s3.get_object_attributes(Bucket=bucket, Key="absent", ObjectAttributes=ALL)
+
+
+def test_who_may_not_read_the_object_learns_nothing_of_it(
+    s3: Any, other: Any, other_id: str, bucket: str
+) -> None:
+    s3.put_object(Bucket=bucket, Key="k", Body=b"data")
+    one = ["s3:GetObjectAttributes", "s3:GetObjectVersion", "s3:GetObjectVersionAttributes"]
+    for actions, is_allowed in ((one, False), (["s3:GetObject"], False), ([*one, "s3:GetObject"], True)):
+        allow = statement(bucket, actions, {"CanonicalUser": other_id})
+        s3.put_bucket_policy(Bucket=bucket, Policy=policy(allow))
+        if is_allowed:
+            assert attributes(other, bucket)["ObjectSize"] == 4
+        else:
+            with refused("AccessDenied", 403):
+                attributes(other, bucket)

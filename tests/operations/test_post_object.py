@@ -14,6 +14,7 @@ import pytest
 from lxml import etree
 
 from tests.operations.refusals import refused
+from tests.operations.sharing import policy, statement
 from tests.support.server import REGION, ROOT_ACCESS_KEY, ROOT_SECRET_KEY
 
 BODY = b"what the browser chose\r\n--and more\x00\xff"
@@ -303,3 +304,19 @@ def test_a_form_is_no_way_around_conditions_on_delete(s3, server, bucket):
     """A POST without a form to a key is no operation at all."""
     assert send(server, f"{bucket}/key", {"key": "k"})[0] in (405, 501)
     assert refused(s3.head_object, Bucket=bucket, Key="key")[0] == 404
+
+
+def test_who_may_put_may_not_lock_by_a_form(s3, server, other_user, other_id, bucket_name):
+    s3.create_bucket(Bucket=bucket_name, ObjectLockEnabledForBucket=True)
+    keys = {"access_key": other_user["access_key"], "secret": other_user["secret_key"]}
+    until = (datetime.now(UTC) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    lock = {"x-amz-object-lock-mode": "GOVERNANCE", "x-amz-object-lock-retain-until-date": until}
+    anything = [["starts-with", f"${name}", ""] for name in ("key", *lock)]
+    form = signed({"key": "k", **lock}, [{"bucket": bucket_name}, *anything], **keys)
+    for actions, status in ((["s3:PutObject"], 403), (["s3:PutObject", "s3:PutObjectRetention"], 204)):
+        allow = statement(
+            bucket_name, actions, {"CanonicalUser": other_id}, Resource=f"arn:aws:s3:::{bucket_name}/*"
+        )
+        s3.put_bucket_policy(Bucket=bucket_name, Policy=policy(allow))
+        assert send(server, bucket_name, form)[0] == status
+    assert s3.head_object(Bucket=bucket_name, Key="k")["ObjectLockMode"] == "GOVERNANCE"

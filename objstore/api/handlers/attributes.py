@@ -16,9 +16,12 @@ _HEADER: Final = "x-amz-object-attributes"
 
 
 async def get(call: Call) -> Reply:
-    """GetObjectAttributes."""
+    """GetObjectAttributes. As on S3, only for those who may read the object, too."""
     wanted = _wanted(call)
     bucket = bucket_of(call)
+    version_id = call.query.get("versionId")
+    action = "s3:GetObject" if version_id is None else "s3:GetObjectVersion"
+    await call.require(action, bucket.name, call.key, version_id=version_id)
     customer_key = reading_key(call)
     version = await find(call, bucket)
     await unlocked(call, version, customer_key)

@@ -33,7 +33,7 @@ from objstore.s3.errors import InvalidArgument, InvalidRequest, PreconditionFail
 from objstore.s3.expiry import abort_headers, expiration_header
 from objstore.s3.integrity import checksum_in, parse_integrity
 from objstore.s3.object_headers import parse_attributes
-from objstore.service.multipart import ClaimedPart, Completion, initiator_of
+from objstore.service.multipart import ClaimedPart, Completion
 from objstore.service.objects import NewObject
 
 PAGE_MAX: Final = 1000
@@ -153,7 +153,7 @@ async def list_parts(call: Call) -> Reply:
             key=call.key,
             upload_id=upload.upload_id,
             initiator=_initiator(call, upload),
-            owner=owner(call, upload.owner_id),
+            owner=owner(call, call.permissions.shown_owner(bucket_of(call), upload.owner_id)),
             storage_class=upload.attributes.storage_class,
             part_number_marker=after,
             next_part_number_marker=page.parts[-1].part_number if page.parts else None,
@@ -259,7 +259,7 @@ def _location(call: Call) -> str:
 
 
 def _initiator(call: Call, upload: Upload) -> Initiator:
-    user_id = initiator_of(upload)
+    user_id = upload.initiator_id
     return Initiator(id=user_id, display_name=call.permissions.display_name(user_id))
 
 
@@ -269,7 +269,7 @@ def _listed(call: Call, upload: Upload, key: str) -> documents.Upload:
         key=key,
         upload_id=upload.upload_id,
         initiator=_initiator(call, upload),
-        owner=owner(call, upload.owner_id),
+        owner=owner(call, call.permissions.shown_owner(bucket_of(call), upload.owner_id)),
         storage_class=upload.attributes.storage_class,
         initiated=upload.initiated_ms,
         checksum_algorithm=None if checksum is None else checksum.algorithm,

@@ -11,6 +11,7 @@ from objstore.api.handlers.acl import new_object_access
 from objstore.api.handlers.objects import (
     bucket_of,
     lifecycle_of,
+    new_lock,
     told_encryption,
     version_header,
     wanted_encryption,
@@ -23,7 +24,7 @@ from objstore.s3.errors import AccessDenied, InvalidArgument, InvalidTag
 from objstore.s3.expiry import expiration_header
 from objstore.s3.integrity import parse_integrity
 from objstore.s3.names import check_key
-from objstore.s3.object_headers import check_tags, checksum_headers, parse_attributes, parse_lock
+from objstore.s3.object_headers import check_tags, checksum_headers, parse_attributes
 from objstore.s3.post_policy import PostPolicy, parse_post_policy
 from objstore.service.objects import NewObject, with_default
 
@@ -54,7 +55,7 @@ async def upload(call: Call) -> Reply:
     new = NewObject(
         access.added_to(parse_attributes(call.headers)),
         tags=tags,
-        lock=with_default(parse_lock(fields, clock.now_ms()), call.services.locks.default(bucket)),
+        lock=with_default(await new_lock(call), call.services.locks.default(bucket)),
         integrity=parse_integrity(fields),
         owner_id=access.owner_id,
         origin=call.origin,
