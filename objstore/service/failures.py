@@ -92,13 +92,18 @@ def is_marker(version_id: str, modified_ms: int) -> errors.MethodNotAllowed:
 
 
 def _is_marker(refusal: meta.IsDeleteMarker) -> S3Error:
-    return is_marker(refusal.detail["version_id"], refusal.detail["modified_ms"])
+    """As `is_marker`, of what is known."""
+    known = refusal.detail
+    if "version_id" not in known or "modified_ms" not in known:
+        return errors.MethodNotAllowed(headers={"allow": "DELETE"}, ResourceType="DeleteMarker")
+    return is_marker(known["version_id"], known["modified_ms"])
 
 
 def _no_such_key(refusal: meta.KeyMissing) -> S3Error:
-    marker_id = refusal.detail.get("marker_id")
-    headers = None if marker_id is None else marker_headers(marker_id)
-    return errors.NoSuchKey(headers=headers, Key=refusal.detail["key"])
+    answer = _with(errors.NoSuchKey, Key="key")(refusal)
+    if "marker_id" in refusal.detail:
+        answer.headers.update(marker_headers(refusal.detail["marker_id"]))
+    return answer
 
 
 _ANSWERS: Final[dict[type[BaseException], Callable[[Any], S3Error]]] = {
