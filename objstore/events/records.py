@@ -109,6 +109,17 @@ def document_of(event: Event) -> dict[str, Any]:
     return {"Records": [_record(event, facts)]}
 
 
+def document_heard(event: Event) -> dict[str, Any]:
+    """What those who listen are sent: one record, with the names that MinIO's clients look for.
+
+    `mc mirror --watch` knows events by `s3:` before the name, and decodes a key if it has a `%2F`.
+    """
+    record = _record(event, json.loads(event.about))
+    record["eventName"] = event.event
+    record["s3"]["object"]["key"] = quote_plus(event.key, safe="")
+    return {"Records": [record]}
+
+
 def _record(event: Event, facts: Mapping[str, Any]) -> dict[str, Any]:
     name = event.event.removeprefix("s3:")
     has_order = not name.startswith(_WITHOUT_ORDER)

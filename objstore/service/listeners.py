@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from objstore import metrics
-from objstore.events.records import document_of
+from objstore.events.records import document_heard
 from objstore.meta.queries import Event
 from objstore.s3.documents.notification import Subscription, is_told
 from objstore.s3.errors import SlowDown
@@ -130,7 +130,7 @@ class Listeners:
         wanting = [one for one in self._listeners if one.wants(bucket, event)]
         if not wanting:
             return
-        line = json.dumps(document_of(event), ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+        line = json.dumps(document_heard(event), ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
         for one in wanting:
             one.put(line)
 

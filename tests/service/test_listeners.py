@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable
+from urllib.parse import unquote
 
 import pytest
 
@@ -41,7 +42,8 @@ def anyone(bucket: str) -> bool:
 
 
 def keys(taken: bytes) -> list[str]:
-    return [json.loads(line)["Records"][0]["s3"]["object"]["key"] for line in taken.splitlines()]
+    records = [json.loads(line)["Records"][0] for line in taken.splitlines()]
+    return [unquote(record["s3"]["object"]["key"]) for record in records]
 
 
 def test_each_hears_what_it_asked_for() -> None:

@@ -1,7 +1,7 @@
 """Events as they happen, for as long as a client stays connected: MinIO's extension, as `mc watch` uses it.
 
-One JSON document a line, as notification targets get them, and white space in between to show that the
-connection lives. Source: MinIO's clients, `ListenBucketNotification`.
+One JSON document a line, as notification targets get them but for names as MinIO writes them, and white
+space in between to show that the connection lives. Source: MinIO's clients, `ListenBucketNotification`.
 """
 
 from collections.abc import AsyncIterator
