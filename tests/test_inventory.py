@@ -323,7 +323,7 @@ def refused_code(s3: Any, bucket: str, **changes: Any) -> str:
         ({"Schedule": {"Frequency": "Monthly"}}, "MalformedXML"),
         ({"OptionalFields": ["Size", "Size"]}, "MalformedXML"),
         ({"OptionalFields": ["Colour"]}, "MalformedXML"),
-        ({"Place": {"Bucket": "no-arn"}}, "InvalidArgument"),
+        ({"Place": {"Bucket": "no-arn"}}, "InvalidS3DestinationBucket"),
         ({"Place": {"Encryption": {"SSES3": {}, "SSEKMS": {"KeyId": "k"}}}}, "MalformedXML"),
         ({"Id": "a b"}, "InvalidConfigurationId"),
     ],

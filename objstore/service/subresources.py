@@ -36,7 +36,7 @@ from objstore.s3.documents.notification import NotificationConfiguration
 from objstore.s3.documents.payment import RequestPaymentConfiguration
 from objstore.s3.documents.replication import ReplicationConfiguration
 from objstore.s3.errors import (
-    InvalidArgument,
+    IdMismatch,
     MalformedXML,
     NoSuchConfiguration,
     S3Error,
@@ -224,15 +224,11 @@ class Subresources:
         return xml.parse(FAMILIES[family].document, stored)
 
     async def put_one(self, bucket: Bucket, family: str, configuration_id: str, document: Any) -> None:
-        """Check and keep one configuration. Raises what the check raises, InvalidArgument (another id in
-        the document), TooManyConfigurations; Refusal, MetadataError."""
+        """Check and keep one configuration. Raises what the check raises, IdMismatch,
+        TooManyConfigurations; Refusal, MetadataError."""
         filtering.check_id(configuration_id)
         if document.id != configuration_id:
-            raise InvalidArgument(
-                "The id in the document is not the one in the query.",
-                ArgumentName="id",
-                ArgumentValue=configuration_id,
-            )
+            raise IdMismatch
         FAMILIES[family].check(document, bucket)
         others = await self._page(bucket, family, "", CONFIGURATIONS_MAX)
         if len(others) >= CONFIGURATIONS_MAX and all(one.id != configuration_id for one in others):

@@ -21,7 +21,10 @@ BAD = [
     ({"Id": "x" * 65}, "InvalidConfigurationId"),
     ({"Schedule": {"Frequency": "Hourly"}}, "MalformedXML"),
     ({"OptionalFields": ["Nothing"]}, "MalformedXML"),
-    ({"Destination": {"S3BucketDestination": {"Bucket": "reports", "Format": "CSV"}}}, "InvalidArgument"),
+    (
+        {"Destination": {"S3BucketDestination": {"Bucket": "reports", "Format": "CSV"}}},
+        "InvalidS3DestinationBucket",
+    ),
 ]
 
 
@@ -34,7 +37,7 @@ def test_the_ids_in_query_and_document_are_the_same(s3, bucket):
     document = {**FAMILIES["inventory"], "Id": "other"}
     call = s3.put_bucket_inventory_configuration
     refusal = refused(call, Bucket=bucket, Id="report", InventoryConfiguration=document)
-    assert refusal == (400, "InvalidArgument")
+    assert refusal == (400, "IdMismatch")
 
 
 def test_other_people_may_not(other, anonymous, bucket):

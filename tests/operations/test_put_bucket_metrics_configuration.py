@@ -33,7 +33,7 @@ def test_the_ids_in_query_and_document_are_the_same(s3, bucket):
     document = {**FAMILIES["metrics"], "Id": "other"}
     call = s3.put_bucket_metrics_configuration
     refusal = refused(call, Bucket=bucket, Id="report", MetricsConfiguration=document)
-    assert refusal == (400, "InvalidArgument")
+    assert refusal == (400, "IdMismatch")
 
 
 def test_other_people_may_not(other, anonymous, bucket):

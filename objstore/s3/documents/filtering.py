@@ -5,7 +5,7 @@ from dataclasses import fields
 from typing import Any, Final
 
 from objstore.s3.documents.tagging import Tag
-from objstore.s3.errors import InvalidArgument, InvalidConfigurationId, MalformedXML
+from objstore.s3.errors import InvalidConfigurationId, InvalidS3DestinationBucket, MalformedXML
 from objstore.s3.xml import document, element
 
 ID_CHARACTERS_MAX: Final = 64
@@ -52,6 +52,6 @@ def check_filter(wanted: Any) -> None:
 
 
 def check_bucket_arn(arn: str) -> None:
-    """Raise InvalidArgument unless this is the ARN of a bucket."""
+    """Raise InvalidS3DestinationBucket unless this is the ARN of a bucket."""
     if not _BUCKET_ARN.fullmatch(arn):
-        raise InvalidArgument("Invalid bucket ARN.", ArgumentName="Bucket", ArgumentValue=ascii(arn)[1:-1])
+        raise InvalidS3DestinationBucket
