@@ -28,6 +28,8 @@ from objstore.s3.documents.lifecycle import (
 )
 from objstore.s3.object_headers import http_date
 
+LATEST_MS: Final = 253_402_214_400_000
+"""The last midnight of the year 9999: what is due later is due then, for no date of a header is later."""
 NO_TAGS: Final[Mapping[str, str]] = {}
 TRANSITION_BYTES_MIN: Final = 128 * 1024
 """Smaller objects stay where they are, unless their rule's filter speaks of sizes itself."""
@@ -59,10 +61,10 @@ class Calendar:
         return cls(round(debug_day_s * 1000) if debug_day_s else None)
 
     def after(self, since_ms: int, days: int) -> int:
-        """When something that began at `since_ms` is `days` old."""
+        """When something that began at `since_ms` is `days` old, at the latest at LATEST_MS."""
         if self.debug_day_ms is not None:
-            return since_ms + days * self.debug_day_ms
-        return ((since_ms + days * DAY_MS) // DAY_MS + 1) * DAY_MS
+            return min(since_ms + days * self.debug_day_ms, LATEST_MS)
+        return min(((since_ms + days * DAY_MS) // DAY_MS + 1) * DAY_MS, LATEST_MS)
 
 
 REAL_DAYS: Final = Calendar()

@@ -124,6 +124,8 @@ def test_the_minimum_size_of_transitions(s3, bucket):
         ({"Expiration": {}}, "MalformedXML"),
         ({"Expiration": {"Days": 0}}, "InvalidArgument"),
         ({"Expiration": {"Days": -1}}, "InvalidArgument"),
+        ({"Expiration": {"Days": 2**31}}, "MalformedXML"),
+        ({"Transitions": [{"Days": 2**31, "StorageClass": "GLACIER"}]}, "MalformedXML"),
         ({"Expiration": {"Days": 1, "Date": MIDNIGHT}}, "MalformedXML"),
         ({"Expiration": {"Days": 1, "ExpiredObjectDeleteMarker": True}}, "MalformedXML"),
         ({"Expiration": {"Date": datetime(2035, 1, 1, 10, tzinfo=UTC)}}, "InvalidArgument"),

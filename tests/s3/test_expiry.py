@@ -65,6 +65,22 @@ def test_nothing_expires_before_it_is_that_many_days_old(since_ms: int) -> None:
     assert REAL_DAYS.after(since_ms, 1) == day(1, 17)
 
 
+def test_what_is_due_after_the_last_date_is_due_then() -> None:
+    never = 2**31 - 1
+    rules = LifecycleConfiguration(
+        rules=(
+            rule(expiration=Expiration(days=never)),
+            rule(
+                abort_incomplete_multipart_upload=AbortIncompleteMultipartUpload(days_after_initiation=never)
+            ),
+        )
+    )
+    last = "Fri, 31 Dec 9999 00:00:00 GMT"
+    assert last in expiration_header(rules, replace(VERSION, is_latest=True))["x-amz-expiration"]
+    assert abort_headers(rules, "k", MORNING)["x-amz-abort-date"] == last
+    assert Calendar.of(10_000).after(MORNING, never) == REAL_DAYS.after(MORNING, never)
+
+
 def test_a_debug_day_is_as_long_as_it_says() -> None:
     assert Calendar(10_000).after(MORNING, 3) == MORNING + 30_000
 

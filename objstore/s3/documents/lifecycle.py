@@ -21,6 +21,8 @@ TAG_KEY_CHARACTERS_MAX: Final = 128
 TAG_VALUE_CHARACTERS_MAX: Final = 256
 INFREQUENT_DAYS_MIN: Final = 30
 """S3 moves nothing to its infrequent-access classes before this age."""
+DAYS_MAX: Final = 2**31 - 1
+"""More is no number of S3's schema."""
 DAY_MS: Final = 86_400_000
 
 MINIMUM_SIZES: Final = ("all_storage_classes_128K", "varies_by_storage_class")
@@ -234,6 +236,8 @@ def _check_date(date_ms: int) -> None:
 
 
 def _positive(value: int, name: str, action: str) -> None:
+    if value > DAYS_MAX:
+        raise MalformedXML
     if value < 1:
         raise _invalid(name, f"'{name}' for {action} action must be a positive integer")
 
@@ -315,6 +319,8 @@ def _check_classes(names: Sequence[str]) -> None:
 
 
 def _check_days(days: int, storage_class: str, name: str, action: str) -> None:
+    if days > DAYS_MAX:
+        raise MalformedXML
     if days < 0:
         raise _invalid(name, f"'{name}' in {action} action must be nonnegative")
     if storage_class in ("STANDARD_IA", "ONEZONE_IA") and days < INFREQUENT_DAYS_MIN:
