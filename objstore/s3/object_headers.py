@@ -270,13 +270,14 @@ def parse_lock(headers: Mapping[str, str], now_ms: int) -> ObjectLock | None:
 def _iso_ms(value: str) -> int:
     try:
         moment = datetime.fromisoformat(value)
-    except ValueError:
+        moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         raise InvalidArgument(
             "The retain until date must be provided in ISO 8601 format",
             ArgumentName="x-amz-object-lock-retain-until-date",
             ArgumentValue=ascii(value)[1:-1],
         ) from None
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+    return int(moment.timestamp() * 1000)
 
 
 def parse_overrides(query: Mapping[str, str], *, is_signed: bool) -> dict[str, str]:

@@ -22,7 +22,7 @@ Invariants kept here, so that handlers need not think of them:
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import lru_cache, partial
 from time import gmtime, strftime
@@ -239,6 +239,7 @@ def _scalar(hint: Any) -> _Scalar:
 # --- scalars ----------------------------------------------------------------------------------------
 
 _SPECIAL: Final = re.compile('[&<>"\x00-\x08\x0a-\x1f\ufffe\uffff]')
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,19}")
 _NAMED: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"}
 
@@ -281,12 +282,17 @@ def _read_instant(text: str) -> int:
     instant = datetime.fromisoformat(text) if is_iso else parsedate_to_datetime(text)
     if instant.tzinfo is None:
         instant = instant.replace(tzinfo=UTC)
-    return round(instant.timestamp() * 1000)
+    try:
+        utc = instant.astimezone(UTC)
+    except OverflowError:  # not in the years 1 to 9999 once it is UTC, in which it is written
+        raise ValueError(text) from None
+    return (utc - _EPOCH) // timedelta(milliseconds=1)
 
 
 @lru_cache(maxsize=4096)
 def _second(seconds: int) -> str:
-    return strftime("%Y-%m-%dT%H:%M:%S", gmtime(seconds))
+    moment = gmtime(seconds)
+    return f"{moment.tm_year:04}{strftime('-%m-%dT%H:%M:%S', moment)}"
 
 
 def write_instant(ms: int) -> str:

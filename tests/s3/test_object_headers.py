@@ -151,6 +151,7 @@ def test_tagging(value: str, expected: Any) -> None:
         ("GOVERNANCE", "2027-01-15T08:00:00Z", None, InvalidArgument),
         ("GOVERNANCE", "2020-01-01T00:00:00Z", None, InvalidArgument),
         ("GOVERNANCE", "tomorrow", None, InvalidArgument),
+        ("GOVERNANCE", "9999-12-31T23:00:00-14:00", None, InvalidArgument),
         ("governance", "2027-02-01T00:00:00Z", None, InvalidArgument),
         ("GOVERNANCE", None, None, InvalidRequest),
         (None, "2027-02-01T00:00:00Z", None, InvalidRequest),

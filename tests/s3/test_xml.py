@@ -194,6 +194,8 @@ def test_values_are_read_in_every_form_clients_write(body: str, expected: Everyt
                 "<At>yesterday</At>",
                 "<At/>",
                 "<At>9999999-01-01</At>",
+                "<At>9999-12-31T23:00:00-14:00</At>",
+                "<At>0001-01-01T00:00:00+14:00</At>",
                 "<Inner/>",
                 "<Inner><Name>a</Name><Name>b</Name></Inner>",
                 "<Wrapped><Other><Name>a</Name></Other></Wrapped>",
@@ -207,6 +209,20 @@ def test_values_are_read_in_every_form_clients_write(body: str, expected: Everyt
 def test_what_is_not_such_a_document_is_malformed(data: bytes) -> None:
     with pytest.raises(MalformedXML):
         xml.parse(Everything, data)
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("0001-01-01", "0001-01-01T00:00:00.000Z"),
+        ("1969-12-31T23:59:59.999Z", "1969-12-31T23:59:59.999Z"),
+        ("9999-12-31T23:59:59.9999Z", "9999-12-31T23:59:59.999Z"),
+    ],
+)
+def test_times_of_every_year_are_read_again_as_they_were_written(text: str, written: str) -> None:
+    once = xml.parse(Everything, in_whole(f"<At>{text}</At>"))
+    assert f"<At>{written}</At>".encode() in xml.dumps(once)
+    assert xml.parse(Everything, xml.dumps(once)) == once
 
 
 LAUGHS = (
