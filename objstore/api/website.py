@@ -198,8 +198,14 @@ def _redirect(status: int, location: str) -> Reply:
 
 
 def _error_headers(error: S3Error) -> dict[str, str]:
+    """What a program may want to know of an error that is shown as a page."""
     message = error.message.encode("ascii", "replace").decode()
-    return {"x-amz-error-code": error.code, "x-amz-error-message": message.replace("\n", " ")}
+    details = {
+        f"x-amz-error-detail-{name.lower()}": value
+        for name, value in error.elements.items()
+        if value.isascii() and value.isprintable()
+    }
+    return {"x-amz-error-code": error.code, "x-amz-error-message": message.replace("\n", " "), **details}
 
 
 def _page(error: S3Error, method: str, request_id: str, host_id: str) -> Response:

@@ -170,7 +170,10 @@ class Encryptions:
         try:
             return await self._open(encryption, customer_key)
         except CustomerKeyWrong:
-            raise AccessDenied from None
+            raise AccessDenied(
+                "Requests specifying Server Side Encryption with Customer provided keys must provide the"
+                " correct secret key."
+            ) from None
 
     async def renewed(self, encryption: Encryption) -> Encryption | None:
         """See Envelopes.renewed."""

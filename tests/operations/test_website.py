@@ -114,7 +114,9 @@ def test_errors_are_pages(site, s3):
         b"<li>RequestId: ",
     ):
         assert line in answer.body
-    assert site.visit("/none", "HEAD").status == 404
+    head = site.visit("/none", "HEAD")
+    assert (head.status, head.headers["x-amz-error-detail-key"]) == (404, "none")
+    assert "x-amz-error-detail-key" not in site.visit("/a%0D%0Ab:%20c").headers
     escaped = site.visit("/%3Cscript%3E")
     assert b"<script>" not in escaped.body
 
