@@ -14,6 +14,7 @@ from urllib.parse import quote, urlencode
 
 from objstore import clock
 from objstore.model import (
+    NULL_VERSION,
     Bucket,
     Checksum,
     ChecksumType,
@@ -119,6 +120,9 @@ class RemoteBucket:
         return None if is_ours else made.version_id
 
     async def _has(self, version: ObjectVersion) -> bool:
+        """Whether it came before, so that many bytes need not be sent for nothing."""
+        if version.version_id == NULL_VERSION:
+            return False  # what is called so there may be another one, which this one replaces if it is older
         return await self._remote.head(self._bucket, version.key, version.version_id) is not None
 
     async def put_marker(self, marker: ObjectVersion) -> str | None:

@@ -66,6 +66,7 @@ __all__ = [
     "annotation",
     "annotation_set",
     "annotations",
+    "annotations_to_copy",
     "blob",
     "blobs_after",
     "blobs_known",
@@ -131,6 +132,11 @@ def annotation_set(db: Database, version: ObjectVersion) -> int | None:
     where = version.bucket_id, version.key.encode(), version.version_id
     row = db.one(_ANNOTATION_SET, where) or db.one(_PAST_ANNOTATION_SET, where)
     return None if row is None else row[0]
+
+
+def annotations_to_copy(db: Database, version: ObjectVersion) -> int | None:
+    """The set of a version's annotations; None where it has none now."""
+    return annotation_set(db, version) if annotations(db, version, "", None, 1) else None
 
 
 def annotation(db: Database, version: ObjectVersion, name: str) -> Annotation | None:

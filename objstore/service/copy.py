@@ -176,11 +176,10 @@ class Copies:
         """The set of annotations that the copy gets a copy of. With a customer's key there are none."""
         if not terms.copies_annotations or isinstance(terms.new.encryption, CustomerKey):
             return None
-        if not await self._facts.read(queries.annotations, version, "", None, 1):
-            return None
-        if terms.may_copy_annotations is not None:
+        annotation_set = await self._facts.read(queries.annotations_to_copy, version)
+        if annotation_set is not None and terms.may_copy_annotations is not None:
             await terms.may_copy_annotations()
-        return await self._facts.read(queries.annotation_set, version)
+        return annotation_set
 
     async def _shared(
         self,

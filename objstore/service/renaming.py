@@ -70,6 +70,7 @@ class Renames:
             if token is None:
                 raise NoSuchKey(Key=source_key)
             source = _absent(bucket, source_key)
+        annotation_set = await self._facts.read(queries.annotations_to_copy, source)
         put = PutVersion(
             bucket.id,
             target_key,
@@ -84,7 +85,7 @@ class Renames:
             version_id=tokens.new_version_id(),
             upload_id=source.upload_id,
             parts_count=source.parts_count,
-            annotations_of=await self._annotations(source),
+            annotations_of=annotation_set,
         )
         delete = DeleteVersion(bucket.id, source_key, bucket.owner_id, new_version_id=tokens.new_version_id())
         removal = replace(origin, event=REMOVED)
@@ -98,14 +99,9 @@ class Renames:
             source_conditions,
             target_conditions,
             token,
+            annotation_set,
         )
         return await self._facts.write(rename)
-
-    async def _annotations(self, source: ObjectVersion) -> int | None:
-        """The set of annotations that moves along."""
-        if not await self._facts.read(queries.annotations, source, "", None, 1):
-            return None
-        return await self._facts.read(queries.annotation_set, source)
 
 
 def _kept(attributes: Attributes) -> Attributes:

@@ -118,6 +118,11 @@ def test_the_most_there_may_be(facts: Facts, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def rename(facts: Facts, source: ObjectVersion, target: str, **more: Any) -> Any:
+    values: dict[str, Any] = {
+        "source_conditions": NO_CONDITIONS,
+        "target_conditions": NO_CONDITIONS,
+        "annotation_set": queries.annotations_to_copy(facts.db, source),
+    } | more
     put = commands.PutVersion(
         facts.bucket.id,
         target,
@@ -128,12 +133,11 @@ def rename(facts: Facts, source: ObjectVersion, target: str, **more: Any) -> Any
         blob=source.blob,
         shares_blob=True,
         version_id=f"renamed-{facts.now_ms}",
-        annotations_of=queries.annotation_set(facts.db, source),
+        annotations_of=values["annotation_set"],
     )
     delete = commands.DeleteVersion(
         facts.bucket.id, source.key, "owner", new_version_id=f"marker-{facts.now_ms}"
     )
-    values: dict[str, Any] = {"source_conditions": NO_CONDITIONS, "target_conditions": NO_CONDITIONS} | more
     both = commands.encode(put), commands.encode(delete)
     return facts.write(commands.RenameVersion(facts.bucket.id, source.key, target, source, *both, **values))
 
@@ -163,6 +167,20 @@ def test_a_rename_is_whole_or_not_at_all(facts: Facts) -> None:
             rename(facts, conditions.pop("source", source), "new", **conditions)
     assert queries.current(facts.db, facts.bucket.id, "key") == source
     assert queries.current(facts.db, facts.bucket.id, "new") is None
+
+
+def test_an_annotation_put_meanwhile_is_not_left_behind(facts: Facts) -> None:
+    source = facts.put()
+    annotate(facts, "note", source)
+    with pytest.raises(Conflict):
+        rename(facts, source, "new", annotation_set=None)
+    made = rename(facts, source, "new")
+    assert names(facts, made) == ["note"]
+    facts.write(commands.DeleteAnnotation(facts.bucket.id, "new", None, "note"))
+    emptied = queries.annotation_set(facts.db, made)
+    with pytest.raises(Conflict):
+        rename(facts, made, "newer", annotation_set=emptied)
+    assert names(facts, rename(facts, made, "newer")) == []
 
 
 def test_a_token_stands_for_a_day(facts: Facts) -> None:

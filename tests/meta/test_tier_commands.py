@@ -2,7 +2,7 @@
 
 import itertools
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
@@ -28,6 +28,7 @@ from objstore.model import (
     Bucket,
     ObjectVersion,
     Part,
+    Replica,
     Versioning,
 )
 from tests.meta.support.sqlite_database import SqliteDatabase
@@ -125,6 +126,11 @@ class Facts:
     def restore(self, version: ObjectVersion, **given: Any) -> commands.RestoreVersion:
         given = {"days": 1, "expires_ms": self.now_ms + 1000, "staging_id": self.id("s")} | given
         return commands.RestoreVersion(version.bucket_id, version.key, version.version_id, **given)
+
+    def current(self, key: str) -> ObjectVersion:
+        found = queries.current(self.db, self.bucket.id, key)
+        assert found is not None
+        return found
 
     def check(self) -> None:
         assert invariants.violations(self.db) == []
@@ -263,6 +269,34 @@ def test_a_restore_is_finished_extended_and_ended(facts: Facts) -> None:
     ended = facts.write(commands.EndRestore(*slot, 7000))
     assert RESTORE not in ended.attributes.extra and ended.blob == version.blob
     assert blob.id in facts.garbage() and facts.write(commands.EndRestore(*slot, 7000)) is None
+    facts.check()
+
+
+def test_a_replica_that_comes_late_takes_no_restored_copy_away() -> None:
+    """It is put beneath what is newer, which gets new sequences by that."""
+    facts = Facts(Versioning.ENABLED)
+    parts, whole = facts.put_parts("a"), facts.archived("b")
+    begun = commands.BeginTransition(facts.bucket.id, "a", parts.version_id, parts.sequence, "s1")
+    assert facts.write(begun) == "s1"
+    facts.write(facts.restore(whole))
+
+    def late(key: str, version_id: str) -> None:
+        replica = Replica(version_id, NOW - 1)
+        facts.put(key, blob=None, replica=replica)
+
+    late("a", "late")
+    late("b", "late")
+    facts.check()
+    parts, whole = facts.current("a"), facts.current("b")
+    assert facts.write(replace(begun, sequence=parts.sequence, staging_id="s2")) == "s1"
+    slot = (facts.bucket.id, "b", whole.version_id)
+    assert facts.write(commands.EndRestore(*slot, 2**62)) is None
+    blob = facts.blob()
+    done = facts.write(commands.FinishRestore(*slot, whole.sequence, 5000, blob))
+    assert done is not None and done.attributes.restored_until_ms == 5000
+    late("b", "latest")
+    assert tiering.restored_copy(facts.db, facts.current("b")) == (blob, None)
+    assert [is_gone for _, is_gone in tiering.restores_after(facts.db, None)] == [False]
     facts.check()
 
 

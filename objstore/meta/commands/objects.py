@@ -86,6 +86,11 @@ _BEFORE = (
     "WHERE bucket_id = ? AND key = ? AND reverse_sequence > ? ORDER BY reverse_sequence LIMIT ?"
 )
 _RAISE = "UPDATE history SET reverse_sequence = ? WHERE bucket_id = ? AND key = ? AND reverse_sequence = ?"
+_RAISE_COPIES = (
+    "UPDATE restores SET sequence = ? WHERE bucket_id = ? AND key = ? AND sequence = ?",
+    "UPDATE transitions SET sequence = ? WHERE bucket_id = ? AND key = ? AND sequence = ?",
+)
+"""What is kept under a version's sequence: its restored copy, its copy on the way to a tier."""
 RAISED_MAX: Final = 1000
 """How many newer versions of a key a replica that comes late is put beneath; it is put above any further."""
 _NO_ATTRIBUTES: Final = pack_attributes(Attributes())
@@ -257,7 +262,10 @@ def put_replica(
     before = db.rows(_BEFORE, (*slot, -sequence, RAISED_MAX))
     newer = [row[0] for row in takewhile(lambda row: (row[1], row[2]) > place, before)]
     for reverse_sequence in reversed(newer):
-        db.execute(_RAISE, (-db.next_sequence(), *slot, reverse_sequence))
+        raised = db.next_sequence()
+        db.execute(_RAISE, (-raised, *slot, reverse_sequence))
+        for statement in _RAISE_COPIES:
+            db.execute(statement, (raised, *slot, -reverse_sequence))
     _promote(db, slot)
     return replace(
         version,

@@ -78,7 +78,8 @@ class RenameVersion:
     this was done before.
 
     `put` and `delete` are the commands that do so, encoded: a PutVersion that shares the source's bytes, a
-    DeleteVersion of its key, either inside Announced. Raises BucketMissing, KeyMissing (no source),
+    DeleteVersion of its key, either inside Announced. `annotation_set` is the source's as the caller read it,
+    which `put` copies; None where it had no annotations. Raises BucketMissing, KeyMissing (no source),
     ConditionFailed, TokenReused (for another request), what the two raise, and Conflict when the source is
     not what the caller read: read again, then retry.
     """
@@ -92,6 +93,7 @@ class RenameVersion:
     source_conditions: RenameConditions
     target_conditions: RenameConditions
     token: RenameToken | None = None
+    annotation_set: int | None = None
     advances_epoch: ClassVar[bool] = False
 
     def apply(self, db: Database, now_ms: int) -> ObjectVersion | None:
@@ -107,7 +109,7 @@ class RenameVersion:
         self.source_conditions.check(source, self.source_key)
         target = queries.current(db, self.bucket_id, self.target_key)
         self.target_conditions.check(target, self.target_key)
-        if source != self.source:
+        if source != self.source or queries.annotations_to_copy(db, source) != self.annotation_set:
             raise Conflict("the object to be renamed has changed")
         made: ObjectVersion = commands.decode(self.put).apply(db, now_ms)
         commands.decode(self.delete).apply(db, now_ms)
