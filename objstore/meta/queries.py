@@ -309,6 +309,9 @@ _PARTS_AFTER = (
     "WHERE p.upload_id = ? AND p.part_number > ? ORDER BY p.part_number LIMIT ?"
 )
 
+_MANIFEST = "SELECT layout FROM manifests WHERE upload_id = ?"
+_DROPPED_MANIFEST = "SELECT layout FROM dropped_uploads WHERE upload_id = ?"
+
 
 @dataclass(frozen=True, slots=True)
 class PartPage:
@@ -336,9 +339,10 @@ def parts_between(db: Database, upload_id: str, first: int, last: int) -> list[P
 
 
 def manifest(db: Database, upload_id: str) -> Layout | None:
-    """Which parts make up the bytes of an object completed from this upload."""
-    row = db.one("SELECT layout FROM manifests WHERE upload_id = ?", (upload_id,))
-    return None if row is None else Layout.unpack(row[0])
+    """Which parts make up the bytes of an object completed from this upload; also when no version refers to
+    it any more, until its parts are released. None for any other upload."""
+    row = db.one(_MANIFEST, (upload_id,)) or db.one(_DROPPED_MANIFEST, (upload_id,))
+    return None if row is None or row[0] is None else Layout.unpack(row[0])
 
 
 # Blobs

@@ -127,10 +127,12 @@ CREATE TABLE manifests (
     refs INTEGER NOT NULL
 ) WITHOUT ROWID;
 
--- Uploads aborted, or completed and no longer referred to, whose parts are still to be released.
+-- Uploads aborted, or completed and no longer referred to, whose parts are still to be released. layout: of a
+-- completed one, for those who were about to read it.
 CREATE TABLE dropped_uploads (
     upload_id TEXT NOT NULL PRIMARY KEY,
-    since_ms BIGINT NOT NULL
+    since_ms BIGINT NOT NULL,
+    layout BLOB
 ) WITHOUT ROWID;
 
 -- Blobs that may lie at a tier though nothing refers to them: written before their bytes are sent there, gone

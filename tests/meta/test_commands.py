@@ -592,7 +592,7 @@ def test_after_abort_the_upload_is_gone_and_its_parts_are_released_in_slices(fac
             facts.write(command)
     with pytest.raises(UploadMissing):
         complete(facts, named)
-    assert queries.dropped_uploads(facts.db) == ["upload"]
+    assert queries.dropped_uploads(facts.db) == ["upload"] and queries.manifest(facts.db, "upload") is None
     assert facts.write(commands.ReleaseParts("upload", 2)) is False
     assert facts.write(commands.ReleaseParts("upload", 2)) is True
     assert facts.write(commands.ReleaseParts("upload", 2)) is True
@@ -615,6 +615,10 @@ def test_a_copy_by_reference_keeps_the_parts_after_the_original_went(facts: Fact
         complete(facts, begin(facts, 5, upload_id="other"), "upload")
     facts.delete("copy")
     assert queries.dropped_uploads(facts.db) == ["upload"]
+    layout = queries.manifest(facts.db, "upload")
+    assert layout is not None and list(layout.parts()) == [(1, 5), (2, 3)], "somebody may be about to read it"
+    assert facts.write(commands.ReleaseParts("upload")) is True
+    assert queries.manifest(facts.db, "upload") is None
     assert version.upload_id == "upload"
     with pytest.raises(Conflict):
         facts.put("copy", size=8, blob=None, upload_id="upload")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from objstore import clock
-from objstore.meta.commands import MoveBlob
+from objstore.meta.commands import MoveBlob, ReleaseParts
 from objstore.model import BlobRef, ObjectVersion
 from objstore.service.multipart import PART_BYTES_MIN, ClaimedPart, Completion
 from objstore.service.reader import NOW_BYTES_MAX, ReadsUnderWay
@@ -132,6 +132,23 @@ def test_a_store_that_ends_early_breaks_the_stream() -> None:
         world.store.get = short  # type: ignore[method-assign]
         with pytest.raises(BlobCorrupt):
             await world.read(version)
+
+    asyncio.run(scenario())
+
+
+def test_an_object_of_parts_that_is_replaced_before_it_is_opened_is_read_whole() -> None:
+    world = World()
+
+    async def scenario() -> None:
+        upload_id, etags = await world.put_parts("key", [bytes(PART_BYTES_MIN), b"end"])
+        claimed = [ClaimedPart(number, etag, {}) for number, etag in enumerate(etags, 1)]
+        await world.uploads.complete(world.bucket, "key", upload_id, claimed, Completion())
+        found = await world.objects.find(world.bucket, "key")
+        await world.put("key", b"another")
+        assert await world.read(found, PART_BYTES_MIN - 1) == b"\0end"
+        await world.facts.write(ReleaseParts(upload_id))
+        with pytest.raises(BlobMissing):
+            await world.read(found, 0, 10)
 
     asyncio.run(scenario())
 

@@ -91,6 +91,10 @@ _RAISE_COPIES = (
     "UPDATE transitions SET sequence = ? WHERE bucket_id = ? AND key = ? AND sequence = ?",
 )
 """What is kept under a version's sequence: its restored copy, its copy on the way to a tier."""
+_DROP_UPLOAD = (
+    "INSERT INTO dropped_uploads (upload_id, since_ms, layout) "
+    "SELECT upload_id, CAST(? AS BIGINT), layout FROM manifests WHERE upload_id = ? AND refs = 1"
+)
 RAISED_MAX: Final = 1000
 """How many newer versions of a key a replica that comes late is put beneath; it is put above any further."""
 _NO_ATTRIBUTES: Final = pack_attributes(Attributes())
@@ -331,9 +335,12 @@ def acquire_upload(db: Database, upload_id: str) -> None:
 
 
 def release_upload(db: Database, upload_id: str, now_ms: int) -> None:
-    """One version less has these parts as its bytes; when it was the last they are dropped."""
-    if db.execute("DELETE FROM manifests WHERE upload_id = ? AND refs = 1", (upload_id,)):
-        db.execute("INSERT INTO dropped_uploads (upload_id, since_ms) VALUES (?, ?)", (upload_id, now_ms))
+    """One version less has these parts as its bytes; when it was the last they are dropped.
+
+    A read that has found the version before finds its parts for a while yet.
+    """
+    if db.execute(_DROP_UPLOAD, (now_ms, upload_id)):
+        db.execute("DELETE FROM manifests WHERE upload_id = ?", (upload_id,))
     elif db.execute("UPDATE manifests SET refs = refs - 1 WHERE upload_id = ?", (upload_id,)) == 0:
         raise AssertionError(f"parts of upload {upload_id} were referred to but not known")
 
