@@ -8,7 +8,7 @@ from objstore.events.records import Origin
 from objstore.iam.circumstances import NOTHING_SAID, Circumstances
 from objstore.iam.permissions import Permissions
 from objstore.model import Bucket, Identity, ObjectVersion
-from objstore.s3.errors import S3Error
+from objstore.s3.errors import AccessDenied, S3Error
 from objstore.service import Services
 from objstore.service.copy import Source
 from objstore.service.deleting import Deleted, Deletion
@@ -207,6 +207,14 @@ class Call:
         assert self.authority is not None, "bound by the pipeline"
         about = self.about if tags is None else self.about._replace(tags=tags)
         return await self.authority.require(self.identity, action, bucket_name, key, version_id, about)
+
+    async def may(self, action: str, key: str, *, version_id: str | None = None) -> bool:
+        """Whether the sender may do something further to a key of the same bucket."""
+        try:
+            await self.require(action, self.bucket_name, key, version_id=version_id)
+        except AccessDenied:
+            return False
+        return True
 
     def refuse_denied(self, action: str, key: str | None = None) -> None:
         """Raise AccessDenied where the bucket's policy denies explicitly what is otherwise implied."""

@@ -1,10 +1,12 @@
 """HeadObject."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from tests.operations.requests import refused, send, versioned
+from tests.operations.sharing import policy, statement
 
 
 def test_a_head_says_what_a_get_would(s3: Any, bucket: str) -> None:
@@ -79,3 +81,27 @@ def test_an_empty_object(s3: Any, bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key="folder/", Body=b"")
     head = s3.head_object(Bucket=bucket, Key="folder/")
     assert (head["ContentLength"], head["ETag"]) == (0, '"d41d8cd98f00b204e9800998ecf8427e"')
+
+
+def test_locks_and_the_number_of_tags_are_told_to_those_who_may_ask_for_them(
+    s3: Any, other: Any, other_id: str, bucket_name: str
+) -> None:
+    s3.create_bucket(Bucket=bucket_name, ObjectLockEnabledForBucket=True)
+    until = datetime.now(UTC) + timedelta(hours=1)
+    lock = {"ObjectLockMode": "GOVERNANCE", "ObjectLockRetainUntilDate": until}
+    here = {"Bucket": bucket_name, "Key": "k"}
+    version = s3.put_object(**here, Tagging="a=1", **lock, ObjectLockLegalHoldStatus="OFF")["VersionId"]
+    secrets = {
+        "s3:GetObjectTagging": {"TagCount"},
+        "s3:GetObjectRetention": {"ObjectLockMode", "ObjectLockRetainUntilDate"},
+        "s3:GetObjectLegalHold": {"ObjectLockLegalHoldStatus"},
+    }
+    everything = set().union(*secrets.values())
+    read = ["s3:GetObject", "s3:GetObjectVersion"]
+    for actions, told in (([], set()), *(([action], told) for action, told in secrets.items())):
+        allow = statement(bucket_name, read + actions, {"CanonicalUser": other_id})
+        s3.put_bucket_policy(Bucket=bucket_name, Policy=policy(allow))
+        assert everything & other.head_object(**here).keys() == told
+        assert everything & other.get_object(**here).keys() == told
+        assert everything & other.head_object(**here, VersionId=version).keys() == told - {"TagCount"}
+    assert everything <= s3.head_object(**here).keys()

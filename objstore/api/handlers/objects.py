@@ -140,6 +140,8 @@ async def _answer(call: Call) -> tuple[ObjectVersion, bytes | None, Reply, Range
         data_key = await unlocked(call, version, customer_key)
     outcome = parse_conditions(headers, clock.now_s()).evaluate(version.etag, version.modified_ms)
     answer = object_headers(version, shows_version_id=bucket.versioning is not Versioning.NEVER)
+    if version.tags or version.lock is not None:
+        await _leave_out_secrets(call, answer)
     if outcome is Outcome.NOT_MODIFIED:
         kept = {name: answer[name] for name in _NOT_MODIFIED_HEADERS if name in answer}
         return version, None, Reply(304, kept), None
@@ -166,6 +168,20 @@ async def _answer(call: Call) -> tuple[ObjectVersion, bytes | None, Reply, Range
         return version, data_key, Reply(200, answer), None
     answer["content-range"] = wanted.content_range(version.size)
     return version, data_key, Reply(206, answer), wanted
+
+
+async def _leave_out_secrets(call: Call, answer: dict[str, str]) -> None:
+    """Take away what the sender may not read: how many tags there are, retention, legal hold."""
+    version_id = call.query.get("versionId")
+    tagging = "s3:GetObjectTagging" if version_id is None else "s3:GetObjectVersionTagging"
+    for headers, action in (
+        (("x-amz-tagging-count",), tagging),
+        (("x-amz-object-lock-mode", "x-amz-object-lock-retain-until-date"), "s3:GetObjectRetention"),
+        (("x-amz-object-lock-legal-hold",), "s3:GetObjectLegalHold"),
+    ):
+        if headers[0] in answer and not await call.may(action, call.key, version_id=version_id):
+            for name in headers:
+                del answer[name]
 
 
 def _range(headers: Mapping[str, str], version: ObjectVersion) -> Range | None:
