@@ -14,7 +14,7 @@ import pytest
 from lxml import etree
 
 from tests.operations.refusals import refused
-from tests.operations.sharing import policy, statement
+from tests.operations.sharing import policy, statement, with_acls
 from tests.support.server import REGION, ROOT_ACCESS_KEY, ROOT_SECRET_KEY
 
 BODY = b"what the browser chose\r\n--and more\x00\xff"
@@ -320,3 +320,21 @@ def test_who_may_put_may_not_lock_by_a_form(s3, server, other_user, other_id, bu
         s3.put_bucket_policy(Bucket=bucket_name, Policy=policy(allow))
         assert send(server, bucket_name, form)[0] == status
     assert s3.head_object(Bucket=bucket_name, Key="k")["ObjectLockMode"] == "GOVERNANCE"
+
+
+def test_whoever_may_write_by_an_acl_may_tag_what_they_write(s3, server, bucket):
+    with_acls(s3, bucket)
+    s3.put_bucket_acl(Bucket=bucket, ACL="public-read-write")
+    tagging = "<Tagging><TagSet><Tag><Key>a</Key><Value>1</Value></Tag></TagSet></Tagging>"
+    form = {"key": "k", "acl": "public-read", "tagging": tagging}
+    assert send(server, bucket, form)[0] == 204
+    assert s3.get_object_tagging(Bucket=bucket, Key="k")["TagSet"] == [{"Key": "a", "Value": "1"}]
+    deny = {**statement(bucket, "s3:PutObjectTagging", Resource=f"arn:aws:s3:::{bucket}/*"), "Effect": "Deny"}
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy(deny))
+    assert send(server, bucket, {**form, "key": "l"})[0] == 403
+    s3.delete_bucket_policy(Bucket=bucket)
+    s3.put_bucket_acl(Bucket=bucket, ACL="private")
+    allow = statement(bucket, "s3:PutObject", Resource=f"arn:aws:s3:::{bucket}/*")
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy(allow))
+    assert send(server, bucket, {**form, "key": "l"})[0] == 403
+    assert send(server, bucket, {"key": "l"})[0] == 204

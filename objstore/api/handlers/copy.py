@@ -14,8 +14,9 @@ from objstore.api.handlers.objects import (
     lifecycle_of,
     new_lock,
     new_tags,
+    new_version_header,
+    require_tagging,
     told_encryption,
-    version_header,
     wanted_encryption,
     write_conditions,
 )
@@ -50,7 +51,7 @@ async def copy_object(call: Call) -> Reply:
     async def may_copy_tags() -> None:
         suffix = "Tagging" if source.version_id is None else "VersionTagging"
         await call.require(f"s3:GetObject{suffix}", source.bucket.name, source.key)
-        await call.require("s3:PutObjectTagging", bucket.name, call.key)
+        await require_tagging(call)
 
     async def may_copy_annotations() -> None:
         suffix = "Annotation" if source.version_id is None else "VersionAnnotation"
@@ -87,7 +88,7 @@ async def copy_object(call: Call) -> Reply:
             headers={
                 **_source_version_header(source, original),
                 **told_encryption(terms.new.encryption, version.attributes.encryption),
-                **version_header(bucket, version.version_id),
+                **new_version_header(bucket, version.version_id),
                 **expiration_header(rules, version),
             },
             document=CopyObjectResult(

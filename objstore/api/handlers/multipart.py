@@ -13,9 +13,9 @@ from objstore.api.handlers.objects import (
     lifecycle_of,
     new_lock,
     new_tags,
+    new_version_header,
     part_number,
     told_encryption,
-    version_header,
     wanted_encryption,
     write_conditions,
 )
@@ -111,7 +111,7 @@ async def complete(call: Call) -> Reply:
         return Reply(
             headers={
                 **encryption_headers(version.attributes.encryption),
-                **version_header(bucket, version.version_id),
+                **new_version_header(bucket, version.version_id),
                 **expiration_header(rules, version),
             },
             document=documents.CompleteMultipartUploadResult(

@@ -7,6 +7,7 @@ from objstore import clock
 from objstore.api.call import Call, Reply
 from objstore.api.handlers.acl import new_object_access
 from objstore.api.handlers.replication import replica_of
+from objstore.iam.circumstances import Asked
 from objstore.model import Bucket, Encryption, EncryptionMethod, ObjectLock, ObjectVersion, Versioning
 from objstore.s3.conditions import (
     Outcome,
@@ -26,7 +27,14 @@ from objstore.s3.encryption import (
     parse_customer_key,
     parse_wanted,
 )
-from objstore.s3.errors import InvalidArgument, InvalidRange, InvalidRequest, NoSuchKey, NoSuchVersion
+from objstore.s3.errors import (
+    AccessDenied,
+    InvalidArgument,
+    InvalidRange,
+    InvalidRequest,
+    NoSuchKey,
+    NoSuchVersion,
+)
 from objstore.s3.expiry import expiration_header
 from objstore.s3.integrity import parse_integrity
 from objstore.s3.object_headers import (
@@ -83,7 +91,7 @@ async def put(call: Call) -> Reply:
             "etag": f'"{version.etag}"',
             **checksum_headers(version.attributes.checksum),
             **told_encryption(new.encryption, version.attributes.encryption),
-            **version_header(bucket, version.version_id),
+            **new_version_header(bucket, version.version_id),
             **expiration_header(rules, version),
         }
     )
@@ -243,8 +251,22 @@ async def new_tags(call: Call) -> dict[str, str]:
     if not tagging:
         return {}
     tags = parse_tagging(tagging)
-    await call.require("s3:PutObjectTagging", call.bucket_name, call.key)
+    await require_tagging(call)
     return tags
+
+
+async def require_tagging(call: Call) -> None:
+    """Raise AccessDenied unless the sender may give tags to the object that this request makes.
+
+    Who may make it by nothing but an ACL needs no leave for its tags, which no ACL could give: the object
+    is theirs. An explicit Deny refuses it.
+    """
+    if await call.may("s3:PutObjectTagging", call.key):
+        return
+    making = Asked(call.identity, "s3:PutObject", call.bucket, call.key, about=call.about)
+    if not call.permissions.authoriser.needs_acl(making):
+        raise AccessDenied
+    call.refuse_denied("s3:PutObjectTagging", call.key)
 
 
 async def write_conditions(call: Call) -> WritePreconditions:
@@ -338,3 +360,11 @@ def lifecycle_of(call: Call) -> LifecycleConfiguration | None:
 def version_header(bucket: Bucket, version_id: str) -> dict[str, str]:
     """`x-amz-version-id`, which a bucket that was never versioned does not show."""
     return {} if bucket.versioning is Versioning.NEVER else {"x-amz-version-id": version_id}
+
+
+def new_version_header(bucket: Bucket, version_id: str) -> dict[str, str]:
+    """`x-amz-version-id` of what was written now: only versioning that is enabled gives it an id.
+
+    Of a null version S3 tells whoever reads it, and whoever deletes it, but not whoever writes it.
+    """
+    return {"x-amz-version-id": version_id} if bucket.versioning is Versioning.ENABLED else {}

@@ -12,8 +12,9 @@ from objstore.api.handlers.objects import (
     bucket_of,
     lifecycle_of,
     new_lock,
+    new_version_header,
+    require_tagging,
     told_encryption,
-    version_header,
     wanted_encryption,
 )
 from objstore.model import ObjectVersion
@@ -50,7 +51,7 @@ async def upload(call: Call) -> Reply:
     call.about = call.about._replace(headers={**call.about.headers, **call.headers}, tags=tags)
     bucket = await call.require("s3:PutObject", call.bucket_name, key)
     if tags:
-        await call.require("s3:PutObjectTagging", call.bucket_name, key)
+        await require_tagging(call)
     access = await new_object_access(call)
     new = NewObject(
         access.added_to(parse_attributes(call.headers)),
@@ -128,7 +129,7 @@ def _reply(call: Call, fields: dict[str, str], version: ObjectVersion, about: di
         "etag": f'"{version.etag}"',
         "location": location,
         **checksum_headers(version.attributes.checksum),
-        **version_header(bucket_of(call), version.version_id),
+        **new_version_header(bucket_of(call), version.version_id),
         **about,
     }
     redirect = fields.get("success_action_redirect", fields.get("redirect", ""))

@@ -6,7 +6,7 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from objstore.api.call import Call, Reply
-from objstore.api.handlers.objects import bucket_of, version_header
+from objstore.api.handlers.objects import bucket_of, new_version_header
 from objstore.s3.conditions import parse_http_date
 from objstore.s3.errors import InvalidArgument, InvalidRequest, NoSuchKey
 from objstore.s3.names import check_key
@@ -42,7 +42,7 @@ async def rename(call: Call) -> Reply:
         await call.require("s3:ListBucket", bucket.name)
         raise
     call.notes.version = version
-    return Reply(headers={} if version is None else version_header(bucket, version.version_id))
+    return Reply(headers={} if version is None else new_version_header(bucket, version.version_id))
 
 
 def _source_key(header: str, bucket: str) -> str:
