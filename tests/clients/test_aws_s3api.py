@@ -119,6 +119,30 @@ def test_who_may(s3api: Any, bucket: str) -> None:
     assert len(s3api("get-bucket-acl", bucket)["Grants"]) == 2
 
 
+def test_what_a_bucket_tells_others(s3: Any, s3api: Any, bucket: str, bucket_name: str) -> None:
+    target = f"{bucket_name}-target"
+    s3.create_bucket(Bucket=target)
+    for name in (bucket, target):
+        s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    rule = {
+        "ID": "all",
+        "Status": "Enabled",
+        "Prefix": "",
+        "Destination": {"Bucket": f"arn:aws:s3:::{target}"},
+    }
+    replication = {"Role": "arn:aws:iam::123456789012:role/r", "Rules": [rule]}
+    queue = {"Id": "q", "QueueArn": "arn:aws:sqs:us-east-1:000000000000:q", "Events": ["s3:ObjectCreated:*"]}
+    notification = {"QueueConfigurations": [queue]}
+    logging = {"LoggingEnabled": {"TargetBucket": target, "TargetPrefix": "log/"}}
+    given = ("--notification-configuration", json.dumps(notification), "--skip-destination-validation")
+    s3api("put-bucket-notification-configuration", bucket, *given)
+    assert s3api("get-bucket-notification-configuration", bucket) == notification
+    s3api("put-bucket-replication", bucket, "--replication-configuration", json.dumps(replication))
+    assert s3api("get-bucket-replication", bucket) == {"ReplicationConfiguration": replication}
+    s3api("put-bucket-logging", bucket, "--bucket-logging-status", json.dumps(logging))
+    assert s3api("get-bucket-logging", bucket) == logging
+
+
 def test_objects_versions_and_locks(s3api: Any, bucket_name: str, tmp_path: Path) -> None:
     body, back = tmp_path / "body", tmp_path / "back"
     body.write_bytes(b"body")
