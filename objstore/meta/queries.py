@@ -487,12 +487,12 @@ def event_targets(db: Database) -> list[str]:
     return found
 
 
-def events_for(db: Database, target: str, limit: int = 100) -> list[Event]:
-    """The oldest events that wait for a target, in the order they happened."""
+def events_for(db: Database, target: str, limit: int = 100, after: int = 0) -> list[Event]:
+    """The oldest events past the sequence `after` that wait for a target, in the order they happened."""
     rows = db.rows(
         "SELECT sequence, target, bucket_id, key, event, about, version_id, size, etag, time_ms FROM outbox "
-        "WHERE target = ? ORDER BY sequence LIMIT ?",
-        (target, limit),
+        "WHERE target = ? AND sequence > ? ORDER BY sequence LIMIT ?",
+        (target, after, limit),
     )
     return [event_of(row) for row in rows]
 

@@ -287,6 +287,74 @@ def test_one_event_that_is_never_taken_holds_up_its_own_key_only(scene: Scene) -
     assert one.keys == ["a", "b", "c", "d"]
 
 
+def is_bad(document: dict[str, Any]) -> bool:
+    return bool(document["Records"][0]["s3"]["object"]["key"].startswith("bad"))
+
+
+def test_many_events_that_are_never_taken_hold_up_no_others(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PAGE_EVENTS", 10)
+    one = scene.targets["one"]
+    one.refuses = is_bad
+    for number in range(60):
+        scene.put(f"bad/{number % 30}")
+    for number in range(25):
+        scene.put(f"good/{number % 5}")
+    for _ in range(30):
+        scene.deliver()
+        scene.now_s += module.BACK_OFF_S
+    assert len(one.keys) == 25 and scene.waiting == 60
+    scene.put("good/new")
+    scene.deliver()
+    assert one.keys[-1] == "good/new", "no pause of others is its own"
+
+
+def test_what_was_not_taken_is_when_it_can_be_and_in_order(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PAGE_EVENTS", 10)
+    one = scene.targets["one"]
+    one.refuses = is_bad
+    for number in range(120):
+        scene.put(f"bad/{number % 40}")
+        scene.put(f"good/{number}")
+    for _ in range(30):
+        scene.deliver()
+        scene.now_s += module.BACK_OFF_S
+    one.refuses = lambda document: False
+    for number in range(200):
+        if not scene.waiting:
+            break
+        scene.put(f"good/{number}")
+        scene.deliver()
+        scene.now_s += module.BACK_OFF_S_MAX
+    assert scene.waiting == 0
+    orders: dict[str, list[str]] = {}
+    for document in one.taken:
+        about_object = document["Records"][0]["s3"]["object"]
+        orders.setdefault(about_object["key"], []).append(about_object["sequencer"])
+    assert all(order == sorted(set(order)) for order in orders.values())
+    assert sum(len(order) for key, order in orders.items() if key.startswith("bad")) == 120
+
+
+def test_a_key_that_is_taken_again_does_not_wait_for_those_that_never_are(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PAGE_EVENTS", 10)
+    one = scene.targets["one"]
+    for _ in range(50):
+        scene.put("bad")
+    for number in range(8):
+        scene.put(f"bad/{number}")
+    scene.put("later")
+    one.refuses = lambda document: is_bad(document) or scene.now_s < 1
+    for _ in range(20):
+        scene.deliver()
+        scene.now_s += module.BACK_OFF_S_MAX
+    assert one.keys == ["later"]
+
+
 def test_dead_letters_are_counted_by_target(scene: Scene) -> None:
     def count(target: str, outcome: str) -> float:
         labels = {"target": target, "outcome": outcome}
