@@ -146,6 +146,7 @@ def bucket_in_host(host: str, domains: Sequence[str]) -> str | None:
     Where several of the domains fit, the first one counts: longer ones come first (`regional_forms`).
     """
     name = host.lower().rpartition(":")[0] if _has_port(host) else host.lower()
+    name = name.removesuffix(".")  # the root of all domain names, which may be written
     for domain in domains:
         if name == domain:
             return None

@@ -104,6 +104,18 @@ def test_if_match_any(s3, bucket):
     assert not exists(s3, bucket)
 
 
+def test_if_match_where_there_is_no_object(s3, versioned):
+    for condition in ("*", '"etag"'):
+        there_is_none = refused(s3.delete_object, Bucket=versioned, Key="none", IfMatch=condition)
+        assert there_is_none == (404, "NoSuchKey")
+        s3.put_object(Bucket=versioned, Key="key", Body=b"x")
+        s3.delete_object(Bucket=versioned, Key="key", IfMatch="*")
+        deleted = refused(s3.delete_object, Bucket=versioned, Key="key", IfMatch=condition)
+        assert deleted == (412, "PreconditionFailed")
+    found = s3.list_object_versions(Bucket=versioned)
+    assert (len(found["Versions"]), len(found["DeleteMarkers"])) == (2, 2)
+
+
 def test_if_size_and_time_match(s3, bucket):
     s3.put_object(Bucket=bucket, Key="key", Body=b"x")
     modified = s3.head_object(Bucket=bucket, Key="key")["LastModified"]

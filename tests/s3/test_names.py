@@ -147,6 +147,7 @@ def test_targets_that_are_refused(target):
         ("my.bucket.s3.example.com", "/k", "my.bucket", "k"),
         ("B.S3.Example.com:9000", "/a//b", "b", "a//b"),
         ("b.s3.example.com", "/", "b", ""),
+        ("b.s3.example.com.:9000", "/k", "b", "k"),
         ("b.s3.example.com", "//k", "b", "/k"),
         ("s3.example.com", "/b/k", "b", "k"),
         ("evils3.example.com", "/b/k", "b", "k"),

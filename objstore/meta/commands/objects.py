@@ -19,7 +19,15 @@ from objstore.meta.commands.annotations import copy_annotations, drop_annotation
 from objstore.meta.commands.blobs import acquire, release
 from objstore.meta.commands.conditions import WriteConditions, check_conditions
 from objstore.meta.commands.locks import check_removable, start_lock_clock
-from objstore.meta.interface import BucketMissing, BucketStateInvalid, Conflict, Database, MfaRequired
+from objstore.meta.interface import (
+    BucketMissing,
+    BucketStateInvalid,
+    ConditionFailed,
+    Conflict,
+    Database,
+    KeyMissing,
+    MfaRequired,
+)
 from objstore.meta.rows import pack_attributes, pack_lock, pack_tags
 from objstore.model import (
     NULL_VERSION,
@@ -453,7 +461,7 @@ class DeleteVersion:
     advances_epoch: ClassVar[bool] = False
 
     def apply(self, db: Database, now_ms: int) -> Deleted:
-        versioning, current = look(db, self.bucket_id, self.key, self.conditions)
+        versioning, current = self._look(db)
         if self.replica is not None:
             return self._put_replica(db, now_ms, versioning, current, self.replica)
         if self.version_id is not None:
@@ -463,6 +471,15 @@ class DeleteVersion:
         if current is not None:
             self._remove_current(db, now_ms, current)
         return Deleted(None, is_delete_marker=False, existed=current is not None)
+
+    def _look(self, db: Database) -> tuple[int, Current | None]:
+        """As `look`; a delete marker, which is no object, fails If-Match."""
+        try:
+            return look(db, self.bucket_id, self.key, self.conditions)
+        except KeyMissing:
+            if db.one(_NEWEST_PAST, self._slot) is None:
+                raise
+            raise ConditionFailed(condition="If-Match", key=self.key) from None
 
     def _put_replica(
         self, db: Database, now_ms: int, versioning: int, current: Current | None, replica: Replica
