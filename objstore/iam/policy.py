@@ -123,7 +123,7 @@ class Statement:
     @property
     def is_public(self) -> bool:
         """Whether it lets in somebody who is not known."""
-        if self.effect is not Decision.ALLOW or not (self.is_not_principal or EVERYONE in self.principals):
+        if self.effect is not Decision.ALLOW or EVERYONE not in self.principals:
             return False
         return not any(_fixes(condition) for condition in self.conditions)
 
@@ -263,6 +263,8 @@ class _Reader:
         if effect not in ("Allow", "Deny"):
             _refuse(f"Invalid effect: {ascii(effect)[1:-1] if isinstance(effect, str) else 'not a string'}")
         principals, is_not_principal = _either(written, "Principal")
+        if is_not_principal and effect == "Allow":  # it would let in everybody but those named
+            _refuse("NotPrincipal must be used with Effect Deny")
         actions, is_not_action = _either(written, "Action")
         resources, is_not_resource = _either(written, "Resource")
         by_entry = _actions(_strings(actions, "Policy has invalid action"))

@@ -126,8 +126,10 @@ def random_conditions(rng: random.Random) -> dict[str, dict[str, Any]]:
 
 
 def random_statement(rng: random.Random) -> dict[str, Any]:
-    statement: dict[str, Any] = {"Effect": rng.choice(["Allow", "Allow", "Deny"])}
-    statement[rng.choice(["Principal"] * 5 + ["NotPrincipal"])] = random_principal(rng)
+    effect = rng.choice(["Allow", "Allow", "Deny"])
+    statement: dict[str, Any] = {"Effect": effect}
+    not_one = ["NotPrincipal"] * 2 if effect == "Deny" else []
+    statement[rng.choice(["Principal"] * 5 + not_one)] = random_principal(rng)
     is_plain = rng.random() < 0.8
     actions, resources = some(rng, ACTION_PATTERNS), some(rng, RESOURCE_PATTERNS)
     statement["Action" if is_plain else "NotAction"] = actions
