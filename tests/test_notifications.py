@@ -233,6 +233,8 @@ def test_what_lifecycle_rules_delete_is_told(client, mine, receiver):
     (record,) = receiver.wait_for(1, mine)
     assert record["eventName"] == "LifecycleExpiration:Delete"
     assert record["userIdentity"]["principalId"] == "s3.amazonaws.com"
+    assert record["requestParameters"] == {"sourceIPAddress": "s3.amazonaws.com"}
+    assert all(record["responseElements"].values()) and record["eventVersion"] == "2.3"
 
 
 def test_while_a_target_is_down_events_wait_and_then_come_in_order(told, client, mine, receiver):

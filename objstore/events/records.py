@@ -5,6 +5,7 @@ Source: Amazon S3 User Guide, "Event message structure".
 
 import hashlib
 import json
+import secrets
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -47,8 +48,9 @@ class Origin:
 
 RULES: Final = "s3.amazonaws.com"
 """Whom S3 names where its own rules did it."""
-
-
+REQUEST_ID_BYTES: Final = 8
+HOST_ID_BYTES: Final = 24
+"""What no request did gets ids of its own, as on S3."""
 LIVE_ID: Final = "listen"
 """The configuration that records name where there is none: somebody listens."""
 
@@ -59,6 +61,8 @@ def about(
     """What is known before the change is made, for the outbox. `data`: what the record has besides."""
     facts: dict[str, Any] = {
         **asdict(origin),
+        "request_id": origin.request_id or secrets.token_hex(REQUEST_ID_BYTES).upper(),
+        "host_id": origin.host_id or secrets.token_hex(HOST_ID_BYTES),
         "configuration_id": configuration_id,
         "bucket": bucket.name,
         "owner_id": bucket.owner_id,

@@ -48,6 +48,13 @@ EVENTS: Final = frozenset(
         "s3:ReducedRedundancyLostObject",
     }
 )
+_OVERLAP: Final = (
+    "Configurations overlap. Configurations on the same bucket cannot share a common event type."
+)
+_OVERLAP_OF_FILTERS: Final = (
+    "Configuration is ambiguously defined. Cannot have overlapping suffixes in two rules if the prefixes are "
+    "overlapping for the same event type."
+)
 _ARN: Final = re.compile(r"arn:[a-z0-9-]+:(sqs|sns|lambda):[a-z0-9-]*:[A-Za-z0-9_-]*:[A-Za-z0-9_:.-]+")
 
 
@@ -174,9 +181,8 @@ def checked(
         raise _unreachable(missing)
     for one, other in combinations(given, 2):
         if _overlap(one, other):
-            raise InvalidArgument(
-                "Configurations overlap. Configurations on the same bucket cannot share a common event type."
-            )
+            has_filters = one.prefix or one.suffix or other.prefix or other.suffix
+            raise InvalidArgument(_OVERLAP_OF_FILTERS if has_filters else _OVERLAP)
     return document
 
 
