@@ -24,6 +24,7 @@ from objstore.model import (
     Replica,
 )
 from objstore.remote.client import BUFFER_BYTES, NewPart, RemoteError, RemoteS3
+from objstore.remote.failures import text_in
 from objstore.remote.sending import Source
 from objstore.s3 import xml
 from objstore.s3.documents import locking
@@ -129,8 +130,21 @@ class RemoteBucket:
         """See `Destination.put_marker`."""
         is_ours = await self.keeps_order()
         marks = _marks(marker) if is_ours else {}
+        if not is_ours:
+            await self._require_versions()
         made = await self._remote.delete(self._bucket, marker.key, headers=marks)
         return None if is_ours else made
+
+    async def _require_versions(self) -> None:
+        """Raise RemoteError unless a delete makes a marker there: otherwise it would be for good.
+
+        Asked each time, since versioning may be suspended at any time. Raises RemoteUnavailable.
+        """
+        said = await self._remote.document(self._bucket, query={"versioning": ""})
+        if text_in(said, "Status") != "Enabled":
+            raise RemoteError(
+                409, "InvalidBucketState", "versioning is not enabled, a delete would be for good"
+            )
 
     async def change(self, version: ObjectVersion, there: str | None) -> None:
         """See `Destination.change`."""

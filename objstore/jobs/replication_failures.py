@@ -22,11 +22,11 @@ NOT_ELIGIBLE: Final = "SrcObjectNotEligible"
 NOT_READ: Final = "SrcGetObjNotPermitted"
 _BY_CODE: Final = {
     "NoSuchBucket": "DstBucketNotFound",
+    "InvalidBucketState": "DstBucketUnversioned",
     "NoSuchVersion": "DstVersionNotFound",
     "NoSuchKey": "DstVersionNotFound",
     "KMS.NotFoundException": "DstKmsKeyNotFound",
     "KMS.DisabledException": "DstKmsKeyInvalidState",
-    "ObjectLockConfigurationNotFoundError": "DstBucketObjectLockConfigMissing",
 }
 
 
@@ -43,6 +43,8 @@ def reason_of(exc: Exception, row: Replication, version: ObjectVersion | None) -
     code = getattr(exc, "code", "")
     if code in _BY_CODE:
         return _BY_CODE[code]
+    if "Object Lock" in str(exc):
+        return "DstBucketObjectLockConfigMissing"
     if row.kind == CHANGED:
         return "DstPutTaggingNotPermitted"
     if version is not None and version.is_delete_marker:

@@ -12,7 +12,7 @@ from objstore import clock
 from objstore.encryption.provider import KmsKeyMissing
 from objstore.events.records import document_of
 from objstore.jobs import replication as module
-from objstore.jobs.destinations import NotThere
+from objstore.jobs.destinations import NotThere, RemoteBucket
 from objstore.jobs.job import JobSettings
 from objstore.jobs.replication import REFUSALS_MAX, ReplicationQueue, Resync
 from objstore.jobs.replication_failures import reason_of
@@ -244,6 +244,13 @@ def test_a_failure_is_told(scene: Scene) -> None:
         ("created", True, RemoteError(403, "AccessDenied"), "DstDelObjNotPermitted"),
         ("changed", False, RemoteError(403, "AccessDenied"), "DstPutTaggingNotPermitted"),
         ("created", False, RemoteError(404, "NoSuchBucket"), "DstBucketNotFound"),
+        ("created", True, RemoteError(409, "InvalidBucketState"), "DstBucketUnversioned"),
+        (
+            "created",
+            False,
+            RemoteError(400, "InvalidRequest", "Bucket is missing Object Lock Configuration"),
+            "DstBucketObjectLockConfigMissing",
+        ),
         ("created", False, KmsKeyMissing("k"), "DstKmsKeyNotFound"),
         ("created", False, RemoteUnavailable("far"), "DstBucketUnreachable"),
         ("created", False, OSError("disk"), "SrcGetObjNotPermitted"),
@@ -255,6 +262,36 @@ def test_reasons_of_failures(scene: Scene, kind: str, is_marker: bool, exc: Exce
     version = scene.metadata.ask(queries.version, scene.bucket_id, "a", "v1")
     row, version = replace(row, kind=kind), replace(version, is_delete_marker=is_marker)
     assert reason_of(exc, row, version) == reason
+
+
+@pytest.mark.parametrize(("said", "is_deleted"), [("Enabled", True), ("Suspended", False), (None, False)])
+def test_no_delete_is_for_good_where_another_server_keeps_no_versions(
+    scene: Scene, said: str | None, is_deleted: bool
+) -> None:
+    deleted = []
+
+    class Remote:
+        async def head(self, *_: object, headers: object) -> object:
+            return SimpleNamespace(headers={})
+
+        async def document(self, *_: object, query: object) -> bytes:
+            assert query == {"versioning": ""}
+            status = "" if said is None else f"<Status>{said}</Status>"
+            return f"<VersioningConfiguration>{status}</VersioningConfiguration>".encode()
+
+        async def delete(self, bucket: str, key: str, headers: object) -> str:
+            deleted.append(key)
+            return "theirs"
+
+    scene.put("a", "v1")
+    marker = replace(scene.metadata.ask(queries.version, scene.bucket_id, "a", "v1"), is_delete_marker=True)
+    place = RemoteBucket(cast(Any, None), cast(Any, Remote()), "bucket")
+    if is_deleted:
+        assert asyncio.run(place.put_marker(marker)) == "theirs"
+    else:
+        with pytest.raises(RemoteError, match="InvalidBucketState"):
+            asyncio.run(place.put_marker(marker))
+    assert deleted == (["a"] if is_deleted else [])
 
 
 def test_failures_nobody_foresaw_are_tried_again(scene: Scene) -> None:
