@@ -141,11 +141,11 @@ class GatedStore(MemoryBlobStore):
         return ref
 
     async def _pieces(self, ref: BlobRef, start: int, end: int) -> Any:
-        for begin in range(start, end, 40):
+        for begin in range(start, end, 16):
             await self._gates.pass_()
             if ref.id not in self._blobs:
                 raise BlobMissing(ref.id.hex())
-            yield memoryview(self._blobs[ref.id])[begin : min(end, begin + 40)]
+            yield memoryview(self._blobs[ref.id])[begin : min(end, begin + 16)]
 
     def get_now(self, ref: BlobRef, offset: int, length: int) -> memoryview | None:
         return None
@@ -404,7 +404,7 @@ class World:
     def start(self) -> None:
         choices = [self.put, self.put, self.put_parts, self.copy, self.copy, self.rename, self.rename]
         choices += [self.delete, self.delete_version, self.annotate, self.restore, self.restore, self.read]
-        choices += [self.read]
+        choices += [self.read, self.read]
         if self.bucket.versioning is Versioning.ENABLED:
             choices.append(self.put_replica)
         task = asyncio.create_task(self.client(self.random.choice(choices)))
