@@ -21,6 +21,8 @@ import os
 from pathlib import Path
 from typing import Final
 
+from objstore import clock
+
 MAX_READERS: Final = 255
 JOBS_READER: Final = MAX_READERS - 1
 """The reader that the jobs process is: the workers are those from 0 on."""
@@ -83,5 +85,12 @@ class SharedState:
         self._slots[_READERS + worker] = began_ms
 
     def oldest_read_ms(self) -> int | None:
-        """When the oldest read under way in any worker began; None when there is none."""
-        return min((began for began in self._slots[_READERS:] if began), default=None)
+        """When the oldest read under way in any worker began; None when there is none.
+
+        One that seems to begin later than now began before the clock was set back, nobody knows how long ago:
+        that is 1 ms after the epoch.
+        """
+        now_ms = clock.now_ms()
+        return min(
+            (began if began <= now_ms else 1 for began in self._slots[_READERS:] if began), default=None
+        )

@@ -17,7 +17,8 @@ from objstore import clock, metrics
 from objstore.jobs.job import JobSettings, all_of
 from objstore.meta import queries
 from objstore.meta.client import Metadata
-from objstore.meta.commands import ForgetGarbage, ReleaseAnnotations, ReleaseParts
+from objstore.meta.commands import CorrectTimes, ForgetGarbage, ReleaseAnnotations, ReleaseParts
+from objstore.meta.commands.times import lie_ahead
 from objstore.model import BlobRef
 from objstore.shared_state import SharedState
 from objstore.storage.interface import BlobStore, DriveState, StorageError
@@ -72,6 +73,7 @@ class Garbage:
     async def run(self) -> float:
         """Release the parts of dropped uploads and the annotations of removed versions, then delete what is
         due."""
+        await self._correct_times()
         await self._release_parts()
         await self._release_annotations()
         await self._start_over_if_due()
@@ -81,6 +83,12 @@ class Garbage:
             since_ms, last = rows[-1]
             self._after = (since_ms, last.id)
         return self._settings.garbage_every_s
+
+    async def _correct_times(self) -> None:
+        """What was let go of while the clock was set far ahead has its grace from now on."""
+        while await self._metadata.read(lie_ahead, clock.now_ms()):
+            await self._metadata.write(CorrectTimes())
+            self._after = _START
 
     async def _release_parts(self) -> None:
         after = ""

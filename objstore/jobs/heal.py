@@ -250,10 +250,15 @@ class Heal:
             has_blobs = await self._metadata.read(queries.blobs_after, b"", 1)
             before |= {"healed": [] if has_blobs else sorted(self._online), "away": {}}
         vanished = set(before["healed"]) - set(self._online)
-        away = {uuid: since for uuid, since in before["away"].items() if uuid not in self._online}
+        now_ms = clock.now_ms()
+        away = {
+            uuid: min(since, now_ms)  # noted while the clock was set ahead, it would never be long ago
+            for uuid, since in before["away"].items()
+            if uuid not in self._online
+        }
         state = before | {
             "healed": sorted(set(before["healed"]) - vanished),
-            "away": away | {uuid: clock.now_ms() for uuid in vanished},
+            "away": away | dict.fromkeys(vanished, now_ms),
         }
         if state != self._state:
             self._state = state

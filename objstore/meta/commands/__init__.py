@@ -57,6 +57,7 @@ from objstore.meta.commands.tiers import (
     StagePart,
     TransitionVersion,
 )
+from objstore.meta.commands.times import CorrectTimes
 from objstore.meta.commands.uploads import AbortUpload, CompleteUpload, CreateUpload, NamedPart, PutPart
 from objstore.meta.commands.users import (
     PutAccessKey,
@@ -129,6 +130,7 @@ COMMANDS: Final[tuple[type[Command[Any]], ...]] = (
     AddMfaDevice,
     RemoveMfaDevice,
     UseMfaCode,
+    CorrectTimes,
 )
 RESULTS: Final = (ObjectVersion, Deleted, Part, Upload, Bucket, User, AccessKey, MasterKey, MfaDevice)
 """What commands answer with, besides None and plain values."""
@@ -171,6 +173,7 @@ __all__ = [
     "BeginTransition",
     "Candidate",
     "CompleteUpload",
+    "CorrectTimes",
     "CreateBucket",
     "CreateUpload",
     "DeleteAnnotation",

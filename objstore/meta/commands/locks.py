@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
+from objstore import clock
 from objstore.meta.commands.versions import find_version
 from objstore.meta.interface import (
     Database,
@@ -27,8 +28,15 @@ CATCH_UP: Final = 2
 """How many times as fast as measured time the lock clock may move towards the wall clock."""
 
 
+def _wall_ms(now_ms: int) -> int:
+    """What the wall clock says. A command's time never goes back: had the clock once been set far ahead,
+    locks would go by that from then on."""
+    return min(now_ms, clock.now_ms())
+
+
 def lock_now_ms(db: Database, now_ms: int) -> int:
     """The time by which retention is judged."""
+    now_ms = _wall_ms(now_ms)
     row = db.one("SELECT value FROM state WHERE name = ?", (LOCK_CLOCK,))
     if row is None:
         return now_ms
@@ -40,7 +48,7 @@ def start_lock_clock(db: Database, now_ms: int) -> None:
     """A lock is being set: from now on its clock runs."""
     db.execute(
         "INSERT INTO state (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING",
-        (LOCK_CLOCK, b"%d" % now_ms),
+        (LOCK_CLOCK, b"%d" % _wall_ms(now_ms)),
     )
 
 
@@ -94,7 +102,7 @@ class AdvanceLockClock:
         if row is None:
             return
         seen_ms = int(row[0])
-        moved_ms = min(now_ms, seen_ms + CATCH_UP * max(0, self.elapsed_ms))
+        moved_ms = min(_wall_ms(now_ms), seen_ms + CATCH_UP * max(0, self.elapsed_ms))
         if moved_ms > seen_ms:
             db.execute("UPDATE state SET value = ? WHERE name = ?", (b"%d" % moved_ms, LOCK_CLOCK))
 
