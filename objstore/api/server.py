@@ -44,6 +44,8 @@ DISCARD_BYTES_MAX: Final = 1024 * 1024
 DISCARD_S_MAX: Final = 5.0
 """How much of a refused body is read before the connection is closed, so that the client, still sending,
 sees the answer and not a reset."""
+ENDED_LOOK_S: Final = 0.1
+"""How soon after its last answer a connection is closed whose client had ended its side before."""
 SHUTDOWN_S: Final = 0.01
 """How long a request may take to notice that it is cut off; aiohttp takes 0 for ever."""
 ACCEPT_RETRY_S: Final = 0.1
@@ -448,7 +450,17 @@ class _Connection(web.RequestHandler):
             self.broken_off = ConnectionResetError(str(exc))
             if self._current_request is not None:
                 self._current_request._cancel(self.broken_off)
+        self._close_when_idle()
         return True
+
+    def _close_when_idle(self) -> None:
+        """The client's last request may be answered any moment, and nothing else would ever end this."""
+        if self.transport is None:
+            return
+        if self.is_idle:
+            self.force_close()
+        else:
+            self._loop.call_later(ENDED_LOOK_S, self._close_when_idle)
 
     def handle_error(
         self,

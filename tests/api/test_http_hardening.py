@@ -377,6 +377,21 @@ def test_client_that_ends_its_side_early_gets_its_answer() -> None:
     with_door(test)
 
 
+def test_a_connection_that_its_client_has_ended_is_closed_after_the_answer() -> None:
+    """However soon the end comes: with the request, or while what is left of a refused body is read."""
+
+    async def test(door: Door) -> None:
+        for _ in range(3):
+            for request in (door.signed("GET", "/bucket-1"), door.signed("PUT", "/nowhere/k", body=b"x")):
+                async with door.connection() as connection:
+                    connection.write(request)
+                    connection.writer.write_eof()
+                    assert (await connection.answer()).status in (200, 404)
+                    assert await asyncio.wait_for(connection.reader.read(), 2) == b""
+
+    with_door(test, Limits(connections_max=2))
+
+
 @pytest.mark.parametrize(
     "chunks",
     [
