@@ -22,11 +22,13 @@ import hashlib
 import hmac
 import re
 from calendar import timegm
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
+from itertools import islice, product
+from operator import itemgetter
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
@@ -223,17 +225,30 @@ def verify(claim: Claim, request: SignedRequest, key: bytes) -> None:
     """Prove the claim under `key`; raises SignatureDoesNotMatch with what was signed here.
 
     A path with `%2F` may have been signed as sent or with the slash decoded: both forms decode to the
-    same key, so either signature proves the same request.
+    same key. A parameter given several times (`events` of MinIO's listening) may have been signed in the
+    order of its values, or, as minio-go does, in that of the request. Whichever matches, it proves the same
+    request.
     """
     path = canonical_path(request.raw_path)
-    canonical = canonical_request(claim, request.method, path)
+    canonical = canonical_request(claim, request.method, path, _joined(claim.query))
     text = string_to_sign(claim, canonical)
-    matches = _is_signature(claim.signature, key, text)
-    if not matches and "%2F" in path:
-        decoded = canonical_request(claim, request.method, path.replace("%2F", "/"))
-        matches = _is_signature(claim.signature, key, string_to_sign(claim, decoded))
-    if not matches or any(name not in claim.headers for name in claim.signed_headers):
+    if not _is_signature(claim.signature, key, text) and not any(
+        _is_signature(claim.signature, key, string_to_sign(claim, other))
+        for other in _other_forms(claim, request.method, path)
+    ):
         raise _mismatch(claim, text, canonical)
+    if any(name not in claim.headers for name in claim.signed_headers):
+        raise _mismatch(claim, text, canonical)
+
+
+def _other_forms(claim: Claim, method: str, path: str) -> Iterator[str]:
+    """What clients sign instead of the canonical request, of which see `verify`."""
+    queries = [_joined(claim.query)]
+    if len({name for name, _ in claim.query}) < len(claim.query):
+        queries.append("&".join(f"{name}={value}" for name, value in sorted(claim.query, key=itemgetter(0))))
+    paths = (path, path.replace("%2F", "/")) if "%2F" in path else (path,)
+    for form, query in islice(product(paths, queries), 1, None):
+        yield canonical_request(claim, method, form, query)
 
 
 @lru_cache(SIGNING_KEYS_CACHED)
@@ -265,9 +280,10 @@ def canonical_query(raw_query: str) -> str:
     return _joined(_encoded_pairs(raw_query))
 
 
-def canonical_request(claim: Claim, method: str, path: str) -> str:
-    """The canonical request; a signed header that is absent stands in it with an empty value."""
-    lines = [method, path, _joined(claim.query)]
+def canonical_request(claim: Claim, method: str, path: str, query: str) -> str:
+    """The canonical request of a path and a query as they are signed; a signed header that is absent stands
+    in it with an empty value."""
+    lines = [method, path, query]
     for name in claim.signed_headers:
         values = claim.headers.get(name, ())
         lines.append(f"{name}:{','.join(map(_trimmed, values))}")
@@ -378,7 +394,10 @@ def sign(
         headers=headers,
         query=_encoded_pairs(request.raw_query),
     )
-    text = string_to_sign(claim, canonical_request(claim, request.method, canonical_path(request.raw_path)))
+    canonical = canonical_request(
+        claim, request.method, canonical_path(request.raw_path), _joined(claim.query)
+    )
+    text = string_to_sign(claim, canonical)
     proof = signature(signing_key(secret, timestamp[:8], region, service), text)
     authorization = (
         f"{ALGORITHM} Credential={access_key}/{claim.scope}, "
@@ -421,7 +440,10 @@ def presign(
         headers=headers,
         query=query,
     )
-    text = string_to_sign(claim, canonical_request(claim, request.method, canonical_path(request.raw_path)))
+    canonical = canonical_request(
+        claim, request.method, canonical_path(request.raw_path), _joined(claim.query)
+    )
+    text = string_to_sign(claim, canonical)
     proof = signature(signing_key(secret, scope.date, region, service), text)
     return f"{_joined(query)}&{_QUERY_SIGNATURE}={proof}"
 
