@@ -73,12 +73,14 @@ async def _stream(
     shows_progress: bool,
 ) -> AsyncGenerator[bytes, None]:
     """The event stream of a query: records as they come, something at least every few seconds."""
-    returned, told_s = 0, clock.monotonic_s()
+    returned, told_s, heard_s = 0, clock.monotonic_s(), clock.monotonic_s()
     try:
         while True:
             done, _ = await asyncio.wait({pending}, timeout=CONTINUATION_S)
-            if not done:
+            if not done or clock.monotonic_s() - heard_s >= CONTINUATION_S:
+                heard_s = clock.monotonic_s()
                 yield event_stream.CONTINUATION
+            if not done:
                 continue
             try:
                 message = pending.result()
@@ -88,6 +90,7 @@ async def _stream(
             match message:
                 case Records(data):
                     returned += len(data)
+                    heard_s = clock.monotonic_s()
                     for piece in event_stream.records(data):
                         yield piece
                 case Counts(scanned, processed, is_final):
