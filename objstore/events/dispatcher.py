@@ -177,9 +177,10 @@ class Dispatcher:
             events: Sequence[Event] = await self._outbox.read(
                 queries.events_for, name, PAGE_EVENTS, line.seen_to
             )
-            await self._send_some(run, [event for event in events if _key(event) not in line.stuck])
+            new = [event for event in events if _key(event) not in line.stuck]
+            done = await self._send_some(run, new)
             line.stuck |= run.failed
-            if run.is_down:
+            if run.is_down and len(done) < len(new):  # else all were given up, and more may be
                 line.seen_to = 0
                 break
             if events:

@@ -287,6 +287,20 @@ def test_one_event_that_is_never_taken_holds_up_its_own_key_only(scene: Scene) -
     assert one.keys == ["a", "b", "c", "d"]
 
 
+def test_all_that_is_too_late_for_a_target_that_is_down_is_given_up_at_once(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PAGE_EVENTS", 10)
+    tries = []
+    scene.targets["one"].refuses = lambda document: bool(tries.append(document)) or True
+    for number in range(55):
+        scene.put(f"{number}")
+    scene.advance(int(RETRY_S * 1000) + 1)
+    scene.put("new")
+    scene.deliver()
+    assert scene.waiting == 1 and len(tries) <= module.PAGE_EVENTS
+
+
 def is_bad(document: dict[str, Any]) -> bool:
     return bool(document["Records"][0]["s3"]["object"]["key"].startswith("bad"))
 
