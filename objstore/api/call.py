@@ -47,6 +47,8 @@ class Operation:
     """The body is bytes to store, so that its absence must be said by a length of zero (else 411)."""
     qualifiers: frozenset[str] = frozenset()
     """Query parameters that qualify it, besides those that may come with any operation."""
+    anonymous_refusal: str = ""
+    """What those are told who did not sign it, where nobody may ask for it so, whoever may do what."""
     event: str | None = None
     """The event that tells subscribers of it."""
     reason: str = ""

@@ -64,7 +64,8 @@ from objstore.s3.documents.versioning import VersioningConfiguration
 from objstore.s3.documents.website import WebsiteConfiguration
 
 LISTENING: Final = frozenset({"ping", "suffix"})
-LATER: Final = "Not built yet."
+NO_UPLOADS: Final = "Anonymous users cannot initiate multipart uploads.  Please authenticate."
+NO_COPIES: Final = "Anonymous users cannot copy objects.  Please authenticate."
 DIRECTORY: Final = "Belongs to directory buckets, which this server has none of."
 TABLES: Final = "Belongs to S3 Metadata's tables, which need a table service beside the object store."
 LAMBDA: Final = "Belongs to Object Lambda, which runs code on its way through AWS."
@@ -89,7 +90,7 @@ OPERATIONS: Final = (
     Operation("GetObject",          "GET",    "object",  (),                       "s3:GetObject",    objects.get, version_action="s3:GetObjectVersion"),
     Operation("HeadObject",         "HEAD",   "object",  (),                       "s3:GetObject",    objects.head, version_action="s3:GetObjectVersion"),
     Operation("PutObject",          "PUT",    "object",  (),                       "s3:PutObject",    objects.put, stores_body=True, event="s3:ObjectCreated:Put"),
-    Operation("CopyObject",         "PUT",    "object",  (),                       "s3:PutObject",    copy.copy_object, header="x-amz-copy-source", event="s3:ObjectCreated:Copy"),
+    Operation("CopyObject",         "PUT",    "object",  (),                       "s3:PutObject",    copy.copy_object, header="x-amz-copy-source", anonymous_refusal=NO_COPIES, event="s3:ObjectCreated:Copy"),
     Operation("DeleteObject",       "DELETE", "object",  (),                       "s3:DeleteObject", deleting.delete, version_action="s3:DeleteObjectVersion", event="s3:ObjectRemoved:Delete"),
     Operation("DeleteObjects",      "POST",   "bucket",  ("delete",),              None,              deleting.delete_many, document=Delete, event="s3:ObjectRemoved:Delete"),  # each key is authorised by itself
     Operation("GetObjectAttributes", "GET",   "object",  ("attributes",),          "s3:GetObjectAttributes", attributes.get, version_action="s3:GetObjectVersionAttributes"),
@@ -101,9 +102,9 @@ OPERATIONS: Final = (
     Operation("WriteGetObjectResponse", "POST", "bucket", (),                      "s3-object-lambda:WriteGetObjectResponse", None, header="x-amz-request-route", reason=LAMBDA),
 
     # Multipart uploads.
-    Operation("CreateMultipartUpload",   "POST",   "object", ("uploads",),               "s3:PutObject", multipart.create),
+    Operation("CreateMultipartUpload",   "POST",   "object", ("uploads",),               "s3:PutObject", multipart.create, anonymous_refusal=NO_UPLOADS),
     Operation("UploadPart",              "PUT",    "object", ("partNumber", "uploadId"), "s3:PutObject", multipart.upload_part, stores_body=True),
-    Operation("UploadPartCopy",          "PUT",    "object", ("partNumber", "uploadId"), "s3:PutObject", copy.upload_part_copy, header="x-amz-copy-source"),
+    Operation("UploadPartCopy",          "PUT",    "object", ("partNumber", "uploadId"), "s3:PutObject", copy.upload_part_copy, header="x-amz-copy-source", anonymous_refusal=NO_COPIES),
     Operation("ListParts",               "GET",    "object", ("uploadId",),              "s3:ListMultipartUploadParts", multipart.list_parts),
     Operation("CompleteMultipartUpload", "POST",   "object", ("uploadId",),              "s3:PutObject", multipart.complete, document=CompleteMultipartUpload, checksums_are_of_object=True, event="s3:ObjectCreated:CompleteMultipartUpload"),
     Operation("AbortMultipartUpload",    "DELETE", "object", ("uploadId",),              "s3:AbortMultipartUpload", multipart.abort),

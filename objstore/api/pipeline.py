@@ -151,6 +151,8 @@ class S3Door:
                 query, headers, request.remote, request.is_secure, tls=request.tls
             )
             _check_owner(bucket, headers)
+            if operation.anonymous_refusal and proof.identity.is_anonymous:
+                raise errors.AccessDenied(operation.anonymous_refusal)
             if not operation.is_judged_by_document:
                 self._authorise(operation, proof.identity, bucket, address.key, about)
 

@@ -6,6 +6,7 @@ import pytest
 
 from tests.operations.multipart import begin, complete, put_parts
 from tests.operations.requests import refused, send
+from tests.operations.sharing import open_up, policy, statement
 
 
 def test_an_upload_shows_nothing_before_it_is_completed(s3: Any, bucket: str) -> None:
@@ -96,3 +97,21 @@ def test_refusals_by_bucket_and_user(s3: Any, other: Any, bucket: str) -> None:
         begin(s3, "there-is-no-such-bucket")
     with refused("AccessDenied", 403):
         begin(other, bucket)
+
+
+def test_whoever_did_not_sign_uploads_no_parts_and_copies_nothing(
+    s3: Any, anonymous: Any, bucket: str
+) -> None:
+    open_up(s3, bucket)
+    s3.put_object(Bucket=bucket, Key="source", Body=b"data")
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy(statement(bucket, "s3:*")))
+    anonymous.put_object(Bucket=bucket, Key="k", Body=b"data")
+    with refused("AccessDenied", 403) as caught:
+        begin(anonymous, bucket)
+    assert "cannot initiate multipart uploads" in str(caught.value)
+    copy = {"Bucket": bucket, "Key": "k", "CopySource": f"{bucket}/source"}
+    with refused("AccessDenied", 403) as caught:
+        anonymous.copy_object(**copy)
+    assert "cannot copy objects" in str(caught.value)
+    with refused("AccessDenied", 403):
+        anonymous.upload_part_copy(**copy, UploadId=begin(s3, bucket), PartNumber=1)
