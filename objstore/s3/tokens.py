@@ -71,6 +71,11 @@ def new_version_id() -> str:
     return clock.new_id().hex()
 
 
+def version_id_of(upload_id: str) -> str:
+    """The version id of what an upload becomes, where versioning is enabled: told from its beginning on."""
+    return hashlib.blake2b(upload_id.encode(), digest_size=16, person=b"objstore-version").hexdigest()
+
+
 def check_version_id(version_id: str, parameter: str = "versionId") -> str:
     """`version_id`, if it could be one (or `null`); raises InvalidArgument, naming the parameter."""
     if version_id == "":

@@ -223,7 +223,7 @@ class Uploads:
             replace(upload.attributes, checksum=checksum, extra=_of_object(upload.attributes.extra)),
             digest,
             conditions=write_conditions(said.conditions),
-            version_id=tokens.new_version_id(),
+            version_id=tokens.version_id_of(upload.upload_id),
             default_lock=said.default_lock,
             replica=said.replica,
         )

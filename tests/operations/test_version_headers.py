@@ -98,6 +98,28 @@ def test_a_bucket_that_keeps_versions_no_longer(s3: Any, bucket: str) -> None:
     assert told(s3.put_object_tagging(**here, Tagging={"TagSet": []})) == ("null", None)
 
 
+def test_an_upload_tells_from_the_beginning_which_version_it_becomes(s3: Any, bucket: str) -> None:
+    here = {"Bucket": bucket, "Key": "key"}
+    plain = s3.create_multipart_upload(**here)
+    assert told(plain) == (None, None)
+    status(s3, bucket, "Enabled")
+    s3.put_object(**here, Body=b"old")
+    begun = s3.create_multipart_upload(**here)
+    of = {**here, "UploadId": begun["UploadId"]}
+    part = s3.upload_part(**of, PartNumber=1, Body=b"part")
+    copied = s3.upload_part_copy(**of, PartNumber=2, CopySource=here)
+    answers = [begun, part, copied, s3.list_parts(**of)]
+    parts = [{"PartNumber": 1, "ETag": part["ETag"]}]
+    answers.append(s3.complete_multipart_upload(**of, MultipartUpload={"Parts": parts}))
+    (version,) = {told(answer)[0] for answer in answers}
+    assert s3.head_object(**here)["VersionId"] == version
+    other = s3.create_multipart_upload(**here)
+    aborted = s3.abort_multipart_upload(**here, UploadId=other["UploadId"])
+    assert version != told(other)[0] == told(aborted)[0]
+    status(s3, bucket, "Suspended")
+    assert told(s3.list_parts(**here, UploadId=plain["UploadId"])) == (None, None)
+
+
 ON_VERSIONS = {
     "get_object": {},
     "head_object": {},

@@ -7,7 +7,7 @@ from objstore import clock
 from objstore.api.call import Call, Reply
 from objstore.api.handlers import keepalive
 from objstore.api.handlers.acl import new_object_access
-from objstore.api.handlers.multipart import part_of_upload
+from objstore.api.handlers.multipart import part_of_upload, upload_version_header
 from objstore.api.handlers.objects import (
     bucket_of,
     customer_key_of,
@@ -118,6 +118,7 @@ async def upload_part_copy(call: Call) -> Reply:
             headers={
                 **_source_version_header(source, original),
                 **encryption_headers(upload.attributes.encryption, customer_key),
+                **upload_version_header(call, upload.upload_id),
             },
             document=CopyPartResult(
                 last_modified=part.modified_ms, etag=part.etag, **checksum_elements(checksum)

@@ -33,6 +33,7 @@ from objstore.s3.errors import InvalidArgument, InvalidRequest, PreconditionFail
 from objstore.s3.expiry import abort_headers, expiration_header
 from objstore.s3.integrity import checksum_in, parse_integrity
 from objstore.s3.object_headers import parse_attributes
+from objstore.s3.tokens import version_id_of
 from objstore.service.multipart import ClaimedPart, Completion
 from objstore.service.objects import NewObject
 
@@ -58,6 +59,7 @@ async def create(call: Call) -> Reply:
     answer = {
         **abort_headers(rules, upload.key, upload.initiated_ms),
         **told_encryption(new.encryption, upload.attributes.encryption),
+        **upload_version_header(call, upload.upload_id),
     }
     if checksum is not None:
         answer["x-amz-checksum-algorithm"] = checksum.algorithm
@@ -84,6 +86,7 @@ async def upload_part(call: Call) -> Reply:
             "etag": f'"{part.etag}"',
             header: checksum.value,
             **encryption_headers(upload.attributes.encryption, customer_key),
+            **upload_version_header(call, upload.upload_id),
         }
     )
 
@@ -136,7 +139,7 @@ async def abort(call: Call) -> Reply:
         if parse_http_date(initiated) != upload.initiated_ms // 1000:
             raise PreconditionFailed(Condition=INITIATED_HEADER)
     await call.services.uploads.abort(bucket_of(call), call.key, call.query["uploadId"])
-    return Reply(204)
+    return Reply(204, upload_version_header(call, call.query["uploadId"]))
 
 
 async def list_parts(call: Call) -> Reply:
@@ -147,7 +150,10 @@ async def list_parts(call: Call) -> Reply:
     page = await call.services.uploads.list_parts(upload, after, limit)
     checksum = upload.attributes.checksum
     return Reply(
-        headers=abort_headers(lifecycle_of(call), upload.key, upload.initiated_ms),
+        headers={
+            **abort_headers(lifecycle_of(call), upload.key, upload.initiated_ms),
+            **upload_version_header(call, upload.upload_id),
+        },
         document=documents.ListPartsResult(
             bucket=call.bucket_name,
             key=call.key,
@@ -207,6 +213,11 @@ async def list_uploads(call: Call) -> Reply:
             common_prefixes=tuple(CommonPrefixes(prefix=shown(each)) for each in page.common_prefixes),
         )
     )
+
+
+def upload_version_header(call: Call, upload_id: str) -> dict[str, str]:
+    """`x-amz-version-id` of what an upload is to become, as far as versioning is enabled."""
+    return new_version_header(bucket_of(call), version_id_of(upload_id))
 
 
 def part_of_upload(call: Call) -> tuple[Upload, int]:
