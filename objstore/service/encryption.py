@@ -74,7 +74,8 @@ class Encryptions:
 
     def is_configured(self, bucket: Bucket) -> bool:
         """Whether the bucket itself says how its new objects are encrypted."""
-        return self._subresources.find(bucket, KIND) is not None
+        found: ServerSideEncryptionConfiguration | None = self._subresources.find(bucket, KIND)
+        return found is not None and found.rules[0].apply_server_side_encryption_by_default is not None
 
     async def configure(self, bucket: Bucket, wanted: ServerSideEncryptionConfiguration) -> None:
         """Encrypt what is written from now on so. Raises what the document's check raises; Refusal."""
