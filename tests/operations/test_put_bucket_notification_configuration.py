@@ -102,6 +102,7 @@ def test_targets_must_be_there(s3, bucket):
     ("given", "name", "value"),
     [
         (queue(QueueArn="nowhere"), "Queue", "nowhere"),
+        (queue(QueueArn=ARN.replace("sqs", "sns")), "Queue", ARN.replace("sqs", "sns")),
         (queue(Events=["s3:Junk"]), "Event", "s3:Junk"),
         (filtered(("middle", "x")), "FilterRule.Name", "middle"),
     ],

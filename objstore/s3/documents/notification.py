@@ -231,12 +231,14 @@ def _check(one: Subscription) -> None:
                 ArgumentName="Event",
                 ArgumentValue=ascii(event)[1:-1],
             )
-    if _ARN.fullmatch(one.arn) is None:
+    match = _ARN.fullmatch(one.arn)
+    if match is None or match[1] != _SERVICES[one.kind]:
         raise InvalidArgument(
             "The ARN could not be parsed", ArgumentName=one.kind, ArgumentValue=ascii(one.arn)[1:-1]
         )
 
 
+_SERVICES: Final = {"Queue": "sqs", "Topic": "sns", "CloudFunction": "lambda"}
 _CALLED: Final = {"Queue": "queue", "Topic": "topic", "CloudFunction": "Lambda"}
 
 
