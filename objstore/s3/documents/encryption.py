@@ -67,7 +67,7 @@ def check(wanted: ServerSideEncryptionConfiguration, bucket: Bucket) -> None:
         raise errors.NotImplemented("Two layers of encryption are not offered.")
     if applied.kms_master_key_id is not None and applied.sse_algorithm != "aws:kms":
         raise InvalidArgument(
-            "a KMSMasterKeyID is not applicable if the default sse algorithm is not aws:kms",
+            "a KMSMasterKeyID is not applicable if the default sse algorithm is not aws:kms or aws:kms:dsse",
             ArgumentName="ApplyServerSideEncryptionByDefault",
         )
 
