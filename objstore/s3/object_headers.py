@@ -9,7 +9,7 @@ object that nobody can GET).
 import base64
 import unicodedata
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import formatdate
 from functools import lru_cache
 from typing import Final
@@ -29,6 +29,7 @@ from objstore.s3.errors import (
 )
 from objstore.s3.xml import write_instant
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 METADATA_PREFIX: Final = "x-amz-meta-"
 USER_METADATA_BYTES_MAX: Final = 2 * 1024
 SYSTEM_METADATA_BYTES_MAX: Final = 8 * 1024
@@ -277,7 +278,7 @@ def _iso_ms(value: str) -> int:
             ArgumentName="x-amz-object-lock-retain-until-date",
             ArgumentValue=ascii(value)[1:-1],
         ) from None
-    return int(moment.timestamp() * 1000)
+    return (moment - _EPOCH) // timedelta(milliseconds=1)
 
 
 def parse_overrides(query: Mapping[str, str], *, is_signed: bool) -> dict[str, str]:

@@ -148,6 +148,12 @@ def test_tagging(value: str, expected: Any) -> None:
         (None, None, "OFF", ObjectLock(legal_hold=False)),
         ("GOVERNANCE", "2027-01-15T08:00:01Z", None, ObjectLock("GOVERNANCE", NOW_MS + 1000)),
         ("COMPLIANCE", "2027-01-15T08:00:01.500Z", "ON", ObjectLock("COMPLIANCE", NOW_MS + 1500, True)),
+        (
+            "GOVERNANCE",
+            "9999-12-31T23:59:59.9999999Z",
+            None,
+            ObjectLock("GOVERNANCE", 253_402_300_799_999),
+        ),
         ("GOVERNANCE", "2027-01-15T08:00:00Z", None, InvalidArgument),
         ("GOVERNANCE", "2020-01-01T00:00:00Z", None, InvalidArgument),
         ("GOVERNANCE", "tomorrow", None, InvalidArgument),
