@@ -13,6 +13,7 @@ from typing import Final, Protocol
 from urllib.parse import quote, urlencode
 
 from objstore import clock
+from objstore.events.records import RULES, Origin
 from objstore.model import (
     NULL_VERSION,
     Bucket,
@@ -198,6 +199,7 @@ class LocalBucket:
             tags=version.tags,
             lock=_standing(version.lock) or default,
             encryption=None if key_id is None else ManagedKey(EncryptionMethod.KMS, key_id),
+            origin=_origin("s3:ObjectCreated:Put"),
             replica=Replica(version.version_id, version.modified_ms),
         )
         if parts is not None:
@@ -230,7 +232,8 @@ class LocalBucket:
                     made, _ = await uploads.put_part(bucket, upload, number, run, announced)
                     sums = {} if known is None else {known.algorithm: known.value}
                     claimed.append(ClaimedPart(number, made.etag, sums))
-            said = Completion(replica=new.replica)
+            origin = _origin("s3:ObjectCreated:CompleteMultipartUpload")
+            said = Completion(origin=origin, replica=new.replica)
             await uploads.complete(bucket, key, upload.upload_id, claimed, said)
         except BaseException:
             await asyncio.shield(uploads.abort(bucket, key, upload.upload_id))
@@ -242,6 +245,7 @@ class LocalBucket:
             self._bucket,
             marker.key,
             owner_id=self._bucket.owner_id,
+            origin=_origin("s3:ObjectRemoved:Delete"),
             replica=Replica(marker.version_id, marker.modified_ms),
         )
         return None
@@ -249,7 +253,8 @@ class LocalBucket:
     async def change(self, version: ObjectVersion, there: str | None) -> None:
         """See `Destination.change`."""
         named = (self._bucket, version.key, version.version_id)
-        await self._services.objects.replace_tags(*named, version.tags, is_replicated=True)
+        event = "s3:ObjectTagging:Put" if version.tags else "s3:ObjectTagging:Delete"
+        await self._services.objects.replace_tags(*named, version.tags, _origin(event), is_replicated=True)
         lock = version.lock
         if lock is None:
             return
@@ -258,6 +263,11 @@ class LocalBucket:
             await self._services.locks.retain(*named, retention, bypass_governance=True, is_replicated=True)
         if lock.legal_hold is not None:
             await self._services.locks.hold(*named, is_held=lock.legal_hold, is_replicated=True)
+
+
+def _origin(event: str) -> Origin:
+    """Whom those are told of who watch a bucket of this server that replicas come to."""
+    return Origin(event, RULES, RULES, "", "")
 
 
 class _Body:

@@ -12,7 +12,7 @@ from objstore import clock
 from objstore.encryption.provider import KmsKeyMissing
 from objstore.events.records import document_of
 from objstore.jobs import replication as module
-from objstore.jobs.destinations import NotThere, RemoteBucket
+from objstore.jobs.destinations import LocalBucket, NotThere, RemoteBucket
 from objstore.jobs.job import JobSettings
 from objstore.jobs.replication import REFUSALS_MAX, ReplicationQueue, Resync
 from objstore.jobs.replication_failures import reason_of
@@ -292,6 +292,33 @@ def test_no_delete_is_for_good_where_another_server_keeps_no_versions(
         with pytest.raises(RemoteError, match="InvalidBucketState"):
             asyncio.run(place.put_marker(marker))
     assert deleted == (["a"] if is_deleted else [])
+
+
+def test_who_watches_a_bucket_here_is_told_of_replicas(scene: Scene) -> None:
+    told = []
+
+    class Objects:
+        async def put(self, bucket: object, key: str, body: object, new: Any) -> None:
+            told.append(new.origin.event)
+
+        async def delete(self, *_: object, origin: Any, **__: object) -> None:
+            told.append(origin.event)
+
+        async def replace_tags(self, *given: Any, is_replicated: bool) -> None:
+            told.append(given[-1].event)
+
+    services = SimpleNamespace(objects=Objects(), locks=SimpleNamespace(default=lambda bucket: None))
+    place = LocalBucket(cast(Any, services), scene.metadata.ask(queries.bucket, scene.bucket_id))
+    scene.put("a", "v1")
+    version = scene.metadata.ask(queries.version, scene.bucket_id, "a", "v1")
+
+    async def send() -> None:
+        await place.put(version, RULES.rules[0])
+        await place.put_marker(replace(version, is_delete_marker=True))
+        await place.change(replace(version, tags={"x": "1"}), None)
+
+    asyncio.run(send())
+    assert told == ["s3:ObjectCreated:Put", "s3:ObjectRemoved:Delete", "s3:ObjectTagging:Put"]
 
 
 def test_failures_nobody_foresaw_are_tried_again(scene: Scene) -> None:
