@@ -38,6 +38,7 @@ from objstore.s3 import tokens, xml
 from objstore.s3.access_log import EXPIRED, MARKED, UPLOAD_EXPIRED
 from objstore.s3.documents.lifecycle import DAY_MS, LifecycleConfiguration, LifecycleRule
 from objstore.s3.documents.notification import NotificationConfiguration
+from objstore.s3.errors import S3Error
 from objstore.s3.expiry import (
     LATEST,
     Action,
@@ -168,6 +169,18 @@ def rulebook(
     """The rules of a stored document."""
     parsed = xml.parse(LifecycleConfiguration, document)
     return Rulebook(bucket, parsed, digest_of(document), now_ms, calendar, tiers)
+
+
+def readable_rulebook(
+    bucket: Bucket, document: bytes, now_ms: int, calendar: Calendar, tiers: Collection[str] = ()
+) -> Rulebook | None:
+    """The rules of a stored document; None, and a line in the log, if it cannot be read: the other buckets'
+    rules are carried out all the same."""
+    try:
+        return rulebook(bucket, document, now_ms, calendar, tiers)
+    except (S3Error, ValueError):
+        log.exception("the lifecycle rules of bucket %s cannot be read: none is carried out", bucket.name)
+        return None
 
 
 async def buckets_with_rules(metadata: Metadata, after: str = "") -> AsyncIterator[tuple[Bucket, bytes]]:
@@ -365,7 +378,9 @@ class Lifecycle:
                 continue
             if bucket.name > resume["bucket"]:
                 resume = dict.fromkeys(resume, "")
-            book = rulebook(bucket, document, now_ms, self._calendar)
+            book = readable_rulebook(bucket, document, now_ms, self._calendar)
+            if book is None:
+                continue
             told = await self._metadata.read(queries.subresource, bucket.id, NOTIFICATION)
             self._told = {} if told is None else {bucket.id: xml.parse(NotificationConfiguration, told)}
             for phase, rules, walk_due in (

@@ -30,7 +30,7 @@ from objstore.jobs.lifecycle import (
     buckets_with_rules,
     digest_of_all,
     due_transitions,
-    rulebook,
+    readable_rulebook,
 )
 from objstore.jobs.telling import announced
 from objstore.meta import queries, tiering
@@ -131,7 +131,10 @@ class Transitions:
         self._outcomes.clear()
         self._silent.clear()
         for bucket, document in documents:
-            await self._walk(rulebook(bucket, document, now_ms, self._calendar, self._store.tiers.keys()))
+            tiers = self._store.tiers.keys()
+            book = readable_rulebook(bucket, document, now_ms, self._calendar, tiers)
+            if book is not None:
+                await self._walk(book)
         is_done = not (self._outcomes["waits"] or self._outcomes["failed"] or self._outcomes["changed"])
         self._done, self._tried = reason if is_done else None, reason
         self._waits = self._waits + 1 if self._outcomes["waits"] else 0

@@ -14,6 +14,7 @@ from objstore.jobs.job import JobSettings
 from objstore.jobs.lifecycle import JUMP_MS_MAX, TRUSTED_STATE, Lifecycle, plan, trusted_ms
 from objstore.meta import queries
 from objstore.meta.commands import (
+    CreateBucket,
     CreateUpload,
     DeleteVersion,
     ExpireUpload,
@@ -114,6 +115,19 @@ def test_objects_go_when_their_days_are_over_and_not_before(scene: Scene) -> Non
     scene.days(1)
     scene.run()
     assert scene.keys == ["kept"]
+
+
+def test_rules_that_cannot_be_read_hold_up_no_other_buckets(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene.rules(rule(expiration=Expiration(days=1)))
+    scene.put("key")
+    earlier = scene.metadata.apply(CreateBucket("another", OWNER, "us-east-1"))
+    scene.metadata.apply(SetSubresource(earlier.id, "lifecycle", b"<Lifecycle"))
+    scene.days(2)
+    scene.run()
+    assert scene.keys == []
+    assert "the lifecycle rules of bucket another cannot be read" in caplog.text
 
 
 def test_without_rules_nothing_is_read_or_written(scene: Scene) -> None:
