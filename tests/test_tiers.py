@@ -406,7 +406,10 @@ def test_transitions_and_restores_are_told(pair, tmp_path):
         assert data["lifecycleRestoreStorageClass"] == "GLACIER"
         assert data["lifecycleRestorationExpiryTime"].endswith("Z")
         assert completed["s3"]["object"]["size"] == 1000 and completed["eventVersion"] == "2.1"
-        assert post["userIdentity"]["principalId"] != "s3.amazonaws.com"
+        owner = post["s3"]["bucket"]["ownerIdentity"]["principalId"]
+        assert post["userIdentity"]["principalId"] == owner
+        assert completed["userIdentity"]["principalId"] == f"AmazonCustomer:{owner}"
+        assert deleted["userIdentity"]["principalId"] == "s3.amazonaws.com"
         assert deleted["eventVersion"] == transition["eventVersion"] == "2.3"
         assert server.stop() == 0
     finally:

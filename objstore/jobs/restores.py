@@ -167,7 +167,8 @@ class Restores:
         restored = None
         try:
             if bucket is not None:
-                told = await announced(self._metadata, bucket, restore.key, command, COMPLETED, data)
+                whose = f"AmazonCustomer:{bucket.owner_id}"  # so S3 says, of this event alone
+                told = await announced(self._metadata, bucket, restore.key, command, COMPLETED, data, whose)
                 restored = await self._metadata.write(told)
         except OutcomeUnknown:
             raise  # it may be referred to; so it may when this is cancelled

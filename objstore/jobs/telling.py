@@ -23,12 +23,13 @@ async def announced(
     command: Command[R],
     event: str,
     data: Mapping[str, Any] | None = None,
+    principal: str = RULES,
 ) -> Command[R]:
     """The command on `key`, with word of it to all who want it; itself where nobody does."""
     document = await metadata.read(queries.subresource, bucket.id, NOTIFICATION)
     configuration = None if document is None else xml.parse(NotificationConfiguration, document)
     wanted = wanted_of(
-        metadata, configuration, bucket, key, (event,), Origin(event, RULES, RULES, "", ""), data
+        metadata, configuration, bucket, key, (event,), Origin(event, principal, RULES, "", ""), data
     )
     if not wanted:
         return command
