@@ -139,9 +139,9 @@ def algorithm_named(name: str) -> Algorithm:
 
 
 def type_named(name: str) -> ChecksumType:
-    """The checksum type of this name; raises InvalidRequest."""
+    """The checksum type of this name, in any case; raises InvalidRequest."""
     try:
-        return ChecksumType(name)
+        return ChecksumType(name.upper())
     except ValueError:
         raise InvalidRequest("Value for x-amz-checksum-type header is invalid.") from None
 

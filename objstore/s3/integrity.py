@@ -5,6 +5,7 @@ Source: Amazon S3 user guide, "Checking object integrity".
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -14,6 +15,7 @@ from objstore.s3 import checksums
 from objstore.s3.errors import BadDigest, InvalidDigest, InvalidRequest, MalformedTrailer
 
 MD5_BYTES: Final = 16
+_PARTS_SUFFIX: Final = re.compile(r"(-[0-9]{1,5})?")
 _NOT_VALUES: Final = frozenset({"x-amz-checksum-mode", "x-amz-checksum-type", "x-amz-checksum-algorithm"})
 
 
@@ -42,7 +44,7 @@ def parse_integrity(headers: Mapping[str, str]) -> Integrity:
 
     `x-amz-sdk-checksum-algorithm` alone, as presigned requests have it, is a choice without a value.
     Raises InvalidDigest (Content-MD5 is no MD5), InvalidRequest (no such algorithm, more than one
-    checksum, a value that cannot be one), BadDigest (another algorithm than the SDK header names).
+    checksum, a value that cannot be one, another algorithm than the SDK header names).
     """
     md5 = headers.get("content-md5")
     given = checksum_in(headers)
@@ -54,9 +56,9 @@ def parse_integrity(headers: Mapping[str, str]) -> Integrity:
             raise _several()
         algorithm = _algorithm_of(trailer)
     if sdk is not None:
-        named = checksums.algorithm_named(sdk).name
-        if algorithm is not None and algorithm != named:
-            raise BadDigest(f"The {named} you specified did not match the calculated checksum.")
+        named = sdk.upper()
+        if named not in checksums.ALGORITHMS or algorithm not in (None, named):
+            raise InvalidRequest("Value for x-amz-sdk-checksum-algorithm header is invalid.")
         algorithm = named
     if md5 is None and algorithm is None:
         return NO_INTEGRITY
@@ -78,7 +80,8 @@ def checksum_in(headers: Mapping[str, str], *, composite: bool = False) -> Check
     if algorithm is None:
         raise InvalidRequest("The algorithm type you specified in x-amz-checksum- header is invalid.")
     value = headers[algorithm.header]
-    if not _is_value(algorithm, value.partition("-")[0] if composite else value):
+    digest, dash, count = value.partition("-") if composite else (value, "", "")
+    if not is_value(algorithm, digest) or not _PARTS_SUFFIX.fullmatch(dash + count):
         raise InvalidRequest(f"Value for {algorithm.header} header is invalid.")
     return Checksum(algorithm.name, value)
 
@@ -87,7 +90,9 @@ def parse_content_md5(value: str) -> bytes:
     """The 16 bytes of a Content-MD5 header. Raises InvalidDigest."""
     digest = _decoded(value)
     if digest is None or len(digest) != MD5_BYTES:
-        raise InvalidDigest()
+        invalid = InvalidDigest()
+        invalid.elements["Content-MD5"] = ascii(value)[1:-1]
+        raise invalid
     return digest
 
 
@@ -108,13 +113,14 @@ def check(announced: Integrity, md5: bytes, checksum_value: str | None, trailers
         expected = trailers.get(announced.trailer)
         if expected is None:
             raise MalformedTrailer()
-        if not _is_value(checksums.ALGORITHMS[announced.algorithm], expected):
+        if not is_value(checksums.ALGORITHMS[announced.algorithm], expected):
             raise InvalidRequest(f"Value for {announced.trailer} trailing header is invalid.")
     if expected is not None and expected != checksum_value:
         raise BadDigest(f"The {announced.algorithm} you specified did not match the calculated checksum.")
 
 
-def _is_value(algorithm: checksums.Algorithm, value: str) -> bool:
+def is_value(algorithm: checksums.Algorithm, value: str) -> bool:
+    """Whether this text is base64 of as many bytes as the algorithm's digests have."""
     digest = _decoded(value)
     return digest is not None and len(digest) == algorithm.digest_bytes
 

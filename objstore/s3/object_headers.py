@@ -7,6 +7,7 @@ object that nobody can GET).
 """
 
 import base64
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -81,7 +82,9 @@ _NOT_OFFERED: Final = (
 """Headers (by prefix) whose promise would be broken if they were ignored."""
 
 _OVERRIDES: Final = tuple(f"response-{name}" for name in SYSTEM_HEADERS)
-_NAME_CHARACTERS: Final = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")
+NAME_CHARACTERS: Final = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")
+"""Those of a header's name, in lower case."""
+_LONE_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _TAG_PUNCTUATION: Final = frozenset("_.:/=+-@")
 
 
@@ -145,7 +148,7 @@ def check_sendable(name: str, value: str) -> None:
 def _check_metadata(metadata: Mapping[str, str]) -> None:
     size = 0
     for name, value in metadata.items():
-        if not name or not _NAME_CHARACTERS.issuperset(name):
+        if not name or not NAME_CHARACTERS.issuperset(name):
             raise InvalidArgument(
                 "The name of a metadata header is not valid.",
                 ArgumentName=ascii(METADATA_PREFIX + name)[1:-1],
@@ -188,7 +191,7 @@ def _check_canned_acl(value: str) -> None:
 def parse_tagging(value: str) -> dict[str, str]:
     """The tags of an x-amz-tagging header: URL-encoded `key=value` pairs joined by `&`.
 
-    `key` alone is a tag with an empty value.
+    `key` alone is a tag with an empty value; a `&` with nothing beside it says nothing.
 
     Raises InvalidArgument (not such pairs, a key twice), InvalidTag, TooManyTags.
     """
@@ -197,9 +200,9 @@ def parse_tagging(value: str) -> dict[str, str]:
     try:
         pairs = parse_qsl(value, keep_blank_values=True, errors="strict", max_num_fields=100)
     except (ValueError, UnicodeError):
-        pairs = []
-    keys = [key for key, _ in pairs]
-    if not pairs or len(set(keys)) < len(keys):
+        pairs = [("", "")]
+    keys = {key for key, _ in pairs}
+    if "" in keys or len(keys) < len(pairs) or _LONE_PERCENT.search(value):
         raise InvalidArgument(
             "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters"
             " without tag name duplicates.",
@@ -235,7 +238,7 @@ def _is_tag_text(text: str) -> bool:
 def parse_lock(headers: Mapping[str, str], now_ms: int) -> ObjectLock | None:
     """The x-amz-object-lock-* headers of an upload; None without them.
 
-    Raises InvalidArgument, InvalidRequest (mode and date only come together).
+    Raises InvalidArgument (of mode and date one without the other, too).
     """
     mode = headers.get("x-amz-object-lock-mode")
     until = headers.get("x-amz-object-lock-retain-until-date")
@@ -243,8 +246,9 @@ def parse_lock(headers: Mapping[str, str], now_ms: int) -> ObjectLock | None:
     if mode is None and until is None and hold is None:
         return None
     if (mode is None) != (until is None):
-        raise InvalidRequest(
-            "x-amz-object-lock-retain-until-date and x-amz-object-lock-mode must both be supplied"
+        raise InvalidArgument(
+            "x-amz-object-lock-retain-until-date and x-amz-object-lock-mode must both be supplied",
+            ArgumentName="x-amz-object-lock-mode" if mode is None else "x-amz-object-lock-retain-until-date",
         )
     if mode is not None and mode not in ("GOVERNANCE", "COMPLIANCE"):
         raise InvalidArgument(

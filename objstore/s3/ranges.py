@@ -9,7 +9,7 @@ from typing import Final
 
 from objstore.s3.errors import InvalidArgument, InvalidRange
 
-_RANGE: Final = re.compile(r"bytes=[ \t]*(\d*)-(\d*)[ \t]*", re.ASCII | re.IGNORECASE)
+_RANGE: Final = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII | re.IGNORECASE)
 _DIGITS_MAX: Final = 19
 _BEYOND: Final = 10**_DIGITS_MAX
 """Larger than any object; stands for every number longer than that."""
@@ -35,8 +35,9 @@ class Range:
 def parse_range(header: str | None, size: int) -> Range | None:
     """The bytes a Range header asks of an object of `size` bytes; None: all of it, answered with 200.
 
-    None for no header, one that is malformed, and one with several ranges. Raises InvalidRange when no
-    byte of the range exists: beyond the end, `bytes=-0`, and any range of an empty object.
+    None for no header, one that is malformed, one with several ranges, and the last bytes of an empty
+    object, which are all of it. Raises InvalidRange when no byte of the range exists: beyond the end,
+    and `bytes=-0`.
     """
     match = _RANGE.fullmatch(header) if header else None
     if match is None:
@@ -48,6 +49,8 @@ def parse_range(header: str | None, size: int) -> Range | None:
         if last and _number(last) < offset:
             return None
     elif last:
+        if size == 0 and _number(last):
+            return None
         offset, end = max(size - _number(last), 0), size
     else:
         return None

@@ -59,9 +59,14 @@ def new_upload_id() -> str:
     return clock.new_id().hex()
 
 
+def is_upload_id(text: str) -> bool:
+    """Whether this could be an upload's id."""
+    return _ID.fullmatch(text) is not None
+
+
 def check_upload_id(upload_id: str) -> str:
     """`upload_id`, if it could be one; raises NoSuchUpload."""
-    if not _ID.fullmatch(upload_id):
+    if not is_upload_id(upload_id):
         raise NoSuchUpload(UploadId=upload_id)
     return upload_id
 

@@ -35,13 +35,14 @@ from objstore.s3.errors import (
     BadDigest,
     EntityTooLarge,
     EntityTooSmall,
+    InvalidArgument,
     InvalidPart,
     InvalidPartOrder,
     InvalidRequest,
     MalformedXML,
     NoSuchUpload,
 )
-from objstore.s3.integrity import Integrity
+from objstore.s3.integrity import Integrity, is_value
 from objstore.service.encryption import Encryptions
 from objstore.service.facts import Facts
 from objstore.service.notifications import Notifications
@@ -65,9 +66,9 @@ class ClaimedPart:
     """One part as the client names it in Complete: what it does not say is not checked."""
 
     number: int
-    etag: str | None
+    etag: str
     checksums: Mapping[str, str]
-    """Base64 values by algorithm."""
+    """Base64 values by algorithm; at most one is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,11 +183,11 @@ class Uploads:
     ) -> ObjectVersion:
         """Make the claimed parts, in this order, an object. The same Complete again gets the same answer.
 
-        Raises MalformedXML, InvalidPartOrder, InvalidPart, EntityTooSmall, EntityTooLarge, InvalidRequest,
-        BadDigest, NoSuchUpload; Refusal, MetadataError.
+        Raises MalformedXML, InvalidArgument, InvalidPartOrder, InvalidPart, EntityTooSmall, EntityTooLarge,
+        InvalidRequest, BadDigest, NoSuchUpload; Refusal, MetadataError.
         """
         tokens.check_upload_id(upload_id)
-        check_order(claimed)
+        check_claims(claimed)
         for attempt in range(1, COMPLETE_ATTEMPTS + 1):
             command = await self._completion(bucket, key, upload_id, claimed, said)
             try:
@@ -257,23 +258,45 @@ def part_algorithm(upload: Upload, announced: Integrity) -> str:
     return wanted.algorithm
 
 
-def check_order(claimed: Sequence[ClaimedPart]) -> None:
-    """Part numbers ascend and are in range. Raises MalformedXML, InvalidPartOrder, InvalidPart."""
+def check_claims(claimed: Sequence[ClaimedPart]) -> None:
+    """Part numbers ascend and are in range, and each part has one checksum at most, which could be one.
+
+    Raises MalformedXML, InvalidArgument, InvalidPartOrder, InvalidPart.
+    """
     if not claimed or len(claimed) > PARTS_MAX:
         raise MalformedXML()
     before = 0
     for part in claimed:
-        if not 1 <= part.number <= PARTS_MAX:
+        if part.number < 1:
+            raise InvalidArgument(
+                "PartNumber must be >= 1", ArgumentName="PartNumber", ArgumentValue=part.number
+            )
+        if part.number > PARTS_MAX:
             raise InvalidPart(PartNumber=part.number)
+        _check_claimed_checksum(part)
         if part.number <= before:
             raise InvalidPartOrder()
         before = part.number
 
 
+def _check_claimed_checksum(part: ClaimedPart) -> None:
+    values = part.checksums
+    if not values:
+        return
+    ((algorithm, value), *others) = values.items()
+    if others or not is_value(checksums.ALGORITHMS[algorithm], value):
+        given = "".join(f"{name}:{text};" for name, text in values.items()) if others else value
+        raise InvalidArgument(
+            "Invalid Base64 or multiple checksums present in request",
+            ArgumentName="Checksum",
+            ArgumentValue=ascii(given)[1:-1],
+        )
+
+
 def digest_of(claimed: Sequence[ClaimedPart]) -> bytes:
     """What stands for a client's list of parts, to know it again."""
     text = ";".join(
-        f"{part.number}:{part.etag or ''}:{sorted(part.checksums.items()) if part.checksums else ''}"
+        f"{part.number}:{part.etag}:{sorted(part.checksums.items()) if part.checksums else ''}"
         for part in claimed
     )
     return hashlib.sha256(text.encode()).digest()
@@ -318,8 +341,8 @@ def _check_consecutive(claimed: Sequence[ClaimedPart]) -> None:
 
 
 def _part_claimed(upload: Upload, part: Part | None, claim: ClaimedPart) -> Part:
-    invalid = InvalidPart(UploadId=upload.upload_id, PartNumber=claim.number, ETag=claim.etag or "")
-    if part is None or (claim.etag is not None and claim.etag != part.etag):
+    invalid = InvalidPart(UploadId=upload.upload_id, PartNumber=claim.number, ETag=claim.etag)
+    if part is None or claim.etag != part.etag:
         raise invalid
     assert part.checksum is not None, "every part is stored with a checksum"
     wanted, own = upload.attributes.checksum, part.checksum.algorithm
@@ -353,7 +376,7 @@ def _checksum_of(upload: Upload, parts: Sequence[Part]) -> Checksum:
 def _check_said(said: Completion, checksum: Checksum, *, is_chosen: bool) -> None:
     """Compare the object's checksum with what the client said it is; `is_chosen`: it chose the algorithm."""
     if said.checksum_type is not None and said.checksum_type is not checksum.type:
-        raise BadDigest(
+        raise InvalidRequest(
             f"The upload was created using the {checksum.type} checksum mode. The complete request must use "
             "the same checksum mode."
         )

@@ -61,4 +61,8 @@ def test_only_if_begun_at_that_time(s3: Any, bucket: str) -> None:
             **asked, IfMatchInitiatedTime=upload["Initiated"] - datetime.timedelta(seconds=2)
         )
     s3.abort_multipart_upload(**asked, IfMatchInitiatedTime=upload["Initiated"])
+    asked["UploadId"] = begin(s3, bucket)  # a time to come says nothing
+    s3.abort_multipart_upload(
+        **asked, IfMatchInitiatedTime=upload["Initiated"] + datetime.timedelta(days=365)
+    )
     assert "Uploads" not in s3.list_multipart_uploads(Bucket=bucket)

@@ -59,7 +59,7 @@ def test_etags_may_be_bare(s3: Any, bucket: str) -> None:
         ([b"data", b"date"], [(1, 1)], "InvalidPart"),
         ([FIRST, b"end"], [(2, 1), (1, 0)], "InvalidPartOrder"),
         ([FIRST, b"end"], [(1, 0), (1, 0)], "InvalidPartOrder"),
-        ([b"data"], [(0, 0)], "InvalidPart"),
+        ([b"data"], [(0, 0)], "InvalidArgument"),
         ([b"data"], [(10_001, 0)], "InvalidPart"),
     ],
 )
@@ -166,9 +166,22 @@ def test_claims_about_checksums(s3: Any, bucket: str) -> None:
     assert "It was missing for part 1" in missing.value.response["Error"]["Message"]
     with refused("InvalidPart", 400):
         complete(s3, bucket, upload_id, [{**parts[0], "ChecksumCRC32": other}])
-    with refused("BadDigest", 400):
+    with refused("InvalidArgument", 400):
+        complete(s3, bucket, upload_id, [{**parts[0], "ChecksumSHA256": other}])
+    with refused("InvalidRequest", 400):
         complete(s3, bucket, upload_id, parts, ChecksumType="FULL_OBJECT")
+    with refused("InvalidRequest", 400):
+        complete(s3, bucket, upload_id, parts, ChecksumCRC32=f"{other}-one")
     complete(s3, bucket, upload_id, parts, ChecksumType="COMPOSITE")
+
+
+@pytest.mark.parametrize("left_out", ["ETag", "PartNumber"])
+def test_a_part_needs_its_number_and_etag(s3: Any, bucket: str, left_out: str) -> None:
+    upload_id = begin(s3, bucket)
+    (part,) = put_parts(s3, bucket, upload_id, b"data")
+    del part[left_out]
+    with refused("MalformedXML", 400):
+        complete(s3, bucket, upload_id, [part])
 
 
 def test_the_size_may_be_said(s3: Any, bucket: str) -> None:
@@ -176,6 +189,9 @@ def test_the_size_may_be_said(s3: Any, bucket: str) -> None:
     parts = put_parts(s3, bucket, upload_id, b"data")
     with refused("InvalidRequest", 400):
         complete(s3, bucket, upload_id, parts, MpuObjectSize=5)
+    with refused("InvalidRequest", 400) as negative:
+        complete(s3, bucket, upload_id, parts, MpuObjectSize=-1)
+    assert "less than zero: '-1'" in negative.value.response["Error"]["Message"]
     complete(s3, bucket, upload_id, parts, MpuObjectSize=4)
 
 

@@ -93,6 +93,8 @@ def test_numbers_that_are_none(s3: Any, bucket: str, number: str) -> None:
 
 def test_none_at_all(s3: Any, bucket: str) -> None:
     begin(s3, bucket)
+    with refused("InvalidArgument", 400):
+        s3.list_multipart_uploads(Bucket=bucket, KeyMarker="k", UploadIdMarker="none")
     page = s3.list_multipart_uploads(Bucket=bucket, MaxUploads=0)
     assert keys_of(page) == [] and page["IsTruncated"] is False
     assert s3.list_multipart_uploads(Bucket=bucket, MaxUploads=9999)["MaxUploads"] == 1000

@@ -102,7 +102,7 @@ UNKNOWN = "Invalid version id specified"
         ({"KeyMarker": "a", "VersionIdMarker": "junk", "EncodingType": "none"}, UNKNOWN),
         (
             {"VersionIdMarker": "", "MaxKeys": -1},
-            "Provided max-keys not an integer or within integer range",
+            "Argument maxKeys must be an integer between 0 and 2147483647",
         ),
     ],
 )
@@ -111,7 +111,7 @@ def test_markers_that_make_no_sense(s3, versioned, arguments, message):
         s3.list_object_versions(Bucket=versioned, **arguments)
     error = caught.value.response["Error"]
     assert (error["Code"], error["Message"]) == ("InvalidArgument", message)
-    assert error["ArgumentName"] == ("max-keys" if "MaxKeys" in arguments else "version-id-marker")
+    assert error["ArgumentName"] == ("maxKeys" if "MaxKeys" in arguments else "version-id-marker")
 
 
 def test_other_people_list_nothing(other, anonymous, versioned):

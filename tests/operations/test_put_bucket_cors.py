@@ -21,6 +21,7 @@ def test_put_get_delete(s3, bucket):
         ExposeHeaders=["ETag", "x-amz-request-id"],
         MaxAgeSeconds=3000,
     )
+    full["CORSRules"] += rules(MaxAgeSeconds=-100)["CORSRules"]  # S3 keeps a negative one
     s3.put_bucket_cors(Bucket=bucket, CORSConfiguration=full)
     assert s3.get_bucket_cors(Bucket=bucket)["CORSRules"] == full["CORSRules"]
     for _ in range(2):
@@ -47,7 +48,10 @@ BAD = [
     (rules(ExposeHeaders=["x-amz-*"]), "InvalidRequest"),
     (rules(ID="x" * 256), "InvalidRequest"),
     ({"CORSRules": rules(ID="same")["CORSRules"] * 2}, "InvalidRequest"),
-    (rules(MaxAgeSeconds=-1), "MalformedXML"),
+    (rules(AllowedHeaders=["x(a)"]), "InvalidRequest"),
+    (rules(AllowedHeaders=["x:a"]), "InvalidRequest"),
+    (rules(ExposeHeaders=["x/a"]), "InvalidRequest"),
+    (rules(MaxAgeSeconds=2**31), "MalformedXML"),
 ]
 
 

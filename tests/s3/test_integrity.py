@@ -47,7 +47,7 @@ SHA256 = b64encode(hashlib.sha256(b"data").digest()).decode()
         ({"x-amz-trailer": "x-amz-checksum-crc32,x-amz-checksum-sha1"}, InvalidRequest),
         ({"x-amz-trailer": "x-amz-checksum-other"}, InvalidRequest),
         ({"x-amz-sdk-checksum-algorithm": "other"}, InvalidRequest),
-        ({"x-amz-checksum-crc32": CRC32, "x-amz-sdk-checksum-algorithm": "SHA256"}, BadDigest),
+        ({"x-amz-checksum-crc32": CRC32, "x-amz-sdk-checksum-algorithm": "SHA256"}, InvalidRequest),
     ],
 )
 def test_announcements(headers: dict[str, str], expected: Integrity | type[S3Error]) -> None:

@@ -17,6 +17,7 @@ from objstore.s3.errors import (
     BadDigest,
     EntityTooLarge,
     EntityTooSmall,
+    InvalidArgument,
     InvalidPart,
     InvalidPartOrder,
     InvalidRequest,
@@ -30,7 +31,7 @@ from objstore.service.multipart import (
     PART_BYTES_MIN,
     ClaimedPart,
     Completion,
-    check_order,
+    check_claims,
     digest_of,
     judge,
     part_algorithm,
@@ -65,8 +66,8 @@ def parts(checksum: Checksum | None, *sizes: int) -> dict[int, Part]:
     }
 
 
-def claim(number: int, etag: str | None = "", **values: str) -> ClaimedPart:
-    return ClaimedPart(number, ETAGS[number - 1] if etag == "" else etag, values)
+def claim(number: int, etag: str = "", **values: str) -> ClaimedPart:
+    return ClaimedPart(number, etag or ETAGS[number - 1], values)
 
 
 FIVE = PART_BYTES_MIN
@@ -90,7 +91,7 @@ C1, C2 = {"CRC32": VALUES[0]}, {"CRC32": VALUES[1]}
         ("default", [7], [claim(1)], Completion(object_size=8), InvalidRequest),
         ("default", [OBJECT_BYTES_MAX, 1], [claim(1), claim(2)], Completion(), EntityTooLarge),
         ("default", [1], [claim(1)], Completion(checksum_type=FULL_OBJECT), 1),
-        ("default", [1], [claim(1)], Completion(checksum_type=COMPOSITE), BadDigest),
+        ("default", [1], [claim(1)], Completion(checksum_type=COMPOSITE), InvalidRequest),
         ("default", [1], [claim(1)], Completion(checksum=Checksum("CRC32", VALUES[1])), 1),
         ("default", [1], [claim(1)], Completion(checksum=Checksum("SHA512", "")), InvalidRequest),
         ("default", [1], [claim(1)], Completion(checksum=Checksum("CRC64NVME", "AAAAAAAAAAA=")), BadDigest),
@@ -105,7 +106,7 @@ C1, C2 = {"CRC32": VALUES[0]}, {"CRC32": VALUES[1]}
             Completion(),
             InvalidPartOrder,
         ),
-        ("composite", [1], [claim(1, **C1)], Completion(checksum_type=FULL_OBJECT), BadDigest),
+        ("composite", [1], [claim(1, **C1)], Completion(checksum_type=FULL_OBJECT), InvalidRequest),
         ("composite", [1], [claim(1, **C1)], Completion(checksum=Checksum("SHA1", "")), InvalidRequest),
         ("composite", [1], [claim(1, **C1)], Completion(checksum=Checksum("CRC32", VALUES[0])), BadDigest),
         ("full", [FIVE, 1], [claim(1), claim(2)], Completion(), 2),
@@ -140,18 +141,18 @@ def test_the_rules_of_complete(
         (range(1, 10_002), MalformedXML),
         ([2, 1], InvalidPartOrder),
         ([1, 1], InvalidPartOrder),
-        ([0], InvalidPart),
-        ([-1], InvalidPart),
+        ([0], InvalidArgument),
+        ([-1], InvalidArgument),
         ([10_001], InvalidPart),
     ],
 )
 def test_the_order_of_parts(numbers: list[int], expected: type[S3Error] | None) -> None:
-    claimed = [ClaimedPart(number, None, {}) for number in numbers]
+    claimed = [ClaimedPart(number, "e", {}) for number in numbers]
     if expected is None:
-        check_order(claimed)
+        check_claims(claimed)
     else:
         with pytest.raises(expected):
-            check_order(claimed)
+            check_claims(claimed)
 
 
 @pytest.mark.parametrize(
@@ -177,10 +178,25 @@ def test_the_checksum_of_a_part_must_fit_its_upload(
             part_algorithm(upload(CHOSEN[chosen]), Integrity(algorithm=announced))
 
 
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ({"CRC32": "no base64"}, "no base64"),
+        ({"CRC32": SHA256_VALUE}, SHA256_VALUE),
+        ({"CRC32": VALUES[0], "SHA256": SHA256_VALUE}, f"CRC32:{VALUES[0]};SHA256:{SHA256_VALUE};"),
+    ],
+)
+def test_a_part_has_one_checksum_that_could_be_one(values: dict[str, str], shown: str) -> None:
+    check_claims([ClaimedPart(1, "e", C1)])
+    with pytest.raises(InvalidArgument) as caught:
+        check_claims([ClaimedPart(1, "e", values)])
+    assert caught.value.elements == {"ArgumentName": "Checksum", "ArgumentValue": shown}
+
+
 def test_a_digest_tells_lists_apart() -> None:
     lists = [
         [ClaimedPart(1, "e", {})],
-        [ClaimedPart(1, None, {})],
+        [ClaimedPart(1, "f", {})],
         [ClaimedPart(2, "e", {})],
         [ClaimedPart(1, "e", {"CRC32": "v"})],
         [ClaimedPart(1, "e", {}), ClaimedPart(2, "e", {})],

@@ -7,7 +7,7 @@ from objstore.api.handlers.objects import bucket_of, find, reading_key, unlocked
 from objstore.model import ObjectVersion, Versioning
 from objstore.s3.documents.attributes import Checksum, GetObjectAttributesResponse, ObjectPart, ObjectParts
 from objstore.s3.documents.checksums import checksum_elements
-from objstore.s3.errors import InvalidArgument
+from objstore.s3.errors import InvalidArgument, InvalidRequest
 from objstore.s3.object_headers import http_date
 
 PAGE_MAX: Final = 1000
@@ -44,10 +44,15 @@ async def get(call: Call) -> Reply:
 
 
 def _wanted(call: Call) -> set[str]:
-    """The attributes asked for. Raises InvalidArgument unless there is at least one and all are known."""
+    """The attributes asked for. Raises InvalidRequest (none), InvalidArgument (one that is unknown)."""
     text = call.headers.get(_HEADER, "")
     names = {name.strip() for name in text.split(",")} - {""}
-    if not names or not names <= _ATTRIBUTES:
+    if not names:
+        raise InvalidRequest(
+            "The x-amz-object-attributes header specifying the attributes to be retrieved is either missing"
+            " or empty"
+        )
+    if not names <= _ATTRIBUTES:
         raise InvalidArgument(
             "Invalid attribute name specified.", ArgumentName=_HEADER, ArgumentValue=ascii(text)[1:-1]
         )

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Final
 from urllib.parse import quote
 
+from objstore import clock
 from objstore.api.call import Call, Reply
 from objstore.api.handlers import keepalive
 from objstore.api.handlers.acl import new_object_access, owner
@@ -33,7 +34,7 @@ from objstore.s3.errors import InvalidArgument, InvalidRequest, PreconditionFail
 from objstore.s3.expiry import abort_headers, expiration_header
 from objstore.s3.integrity import checksum_in, parse_integrity
 from objstore.s3.object_headers import parse_attributes
-from objstore.s3.tokens import version_id_of
+from objstore.s3.tokens import is_upload_id, version_id_of
 from objstore.service.multipart import ClaimedPart, Completion
 from objstore.service.objects import NewObject
 
@@ -136,7 +137,9 @@ async def abort(call: Call) -> Reply:
     initiated = call.headers.get(INITIATED_HEADER)
     if initiated is not None:
         upload = call.services.uploads.find(bucket_of(call), call.key, call.query["uploadId"])
-        if parse_http_date(initiated) != upload.initiated_ms // 1000:
+        date_s = parse_http_date(initiated)
+        is_future = date_s is not None and date_s > clock.now_s()  # says nothing, as in If-Modified-Since
+        if not is_future and date_s != upload.initiated_ms // 1000:
             raise PreconditionFailed(Condition=INITIATED_HEADER)
     await call.services.uploads.abort(bucket_of(call), call.key, call.query["uploadId"])
     return Reply(204, upload_version_header(call, call.query["uploadId"]))
@@ -195,6 +198,12 @@ async def list_uploads(call: Call) -> Reply:
     prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
     key_marker = query.get("key-marker", "")
     upload_id_marker = query.get("upload-id-marker", "") if key_marker else ""
+    if upload_id_marker and not is_upload_id(upload_id_marker):
+        raise InvalidArgument(
+            "Invalid uploadId marker",
+            ArgumentName="upload-id-marker",
+            ArgumentValue=ascii(upload_id_marker)[1:-1],
+        )
     limit = min(number_in_query(call, "max-uploads", PAGE_MAX), PAGE_MAX)
     page = await call.services.uploads.list(bucket, prefix, key_marker, upload_id_marker, delimiter, limit)
     return Reply(
@@ -231,11 +240,22 @@ def number_in_query(call: Call, name: str, default: int) -> int:
     text = call.query.get(name, "")
     if not text:
         return default
-    if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS_MAX and int(text) < 2**31):
+    if not _is_number(text):
+        if _is_number(text.removeprefix("-")):
+            name = "maxKeys" if name == "max-keys" else name
+            raise InvalidArgument(
+                f"Argument {name} must be an integer between 0 and {2**31 - 1}",
+                ArgumentName=name,
+                ArgumentValue=text,
+            )
         raise InvalidArgument(
             f"Provided {name} not an integer or within integer range", ArgumentName=name, ArgumentValue=text
         )
     return int(text)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= _DIGITS_MAX and int(text) < 2**31
 
 
 def _chosen_checksum(call: Call) -> Checksum | None:
@@ -259,6 +279,8 @@ def _object_size(call: Call) -> int | None:
     if text is None:
         return None
     if not (text.isascii() and text.isdigit() and len(text) <= 2 * _DIGITS_MAX):
+        if _is_number(text.removeprefix("-")):
+            raise InvalidRequest(f"Value for x-amz-mp-object-size header is less than zero: '{text}'")
         raise InvalidRequest("Value for x-amz-mp-object-size header is invalid.")
     return int(text)
 

@@ -137,9 +137,10 @@ async def _answer(call: Call) -> tuple[ObjectVersion, bytes | None, Reply, Range
     """The version a GET or HEAD is for, its data key, the reply without its body, and the bytes wanted
     (None: all).
 
-    Order of judgement: version, encryption, conditions, part or range.
+    Order of judgement: part number, version, encryption, conditions, part or range.
     """
     bucket, headers = bucket_of(call), call.headers
+    number = _part_number(call) if "partNumber" in call.query else None
     overrides = parse_overrides(call.query, is_signed=not call.identity.is_anonymous) if call.query else None
     customer_key = reading_key(call)
     version = await find(call, bucket)
@@ -159,8 +160,8 @@ async def _answer(call: Call) -> tuple[ObjectVersion, bytes | None, Reply, Range
     if rules is not None:
         answer.update(expiration_header(rules, version))
     wanted, checksum = None, version.attributes.checksum
-    if "partNumber" in call.query:
-        wanted, checksum = await call.services.objects.part(version, _part_number(call))
+    if number is not None:
+        wanted, checksum = await call.services.objects.part(version, number)
         if version.parts_count is not None:
             answer["x-amz-mp-parts-count"] = str(version.parts_count)
         if wanted.length == 0:
@@ -251,7 +252,8 @@ async def new_tags(call: Call) -> dict[str, str]:
     if not tagging:
         return {}
     tags = parse_tagging(tagging)
-    await require_tagging(call)
+    if tags:
+        await require_tagging(call)
     return tags
 
 

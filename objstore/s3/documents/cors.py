@@ -9,6 +9,7 @@ from typing import Final
 
 from objstore.model import Bucket
 from objstore.s3.errors import InvalidRequest, MalformedXML
+from objstore.s3.object_headers import NAME_CHARACTERS
 from objstore.s3.xml import document, element
 
 RULES_MAX: Final = 100
@@ -56,16 +57,16 @@ def _check_rule(rule: CORSRule) -> None:
         if origin:  # S3 keeps an empty one, which no request has
             _check_text("AllowedOrigin", origin)
     for header in rule.allowed_headers:
-        _check_text("AllowedHeader", header)
+        _check_header("AllowedHeader", header)
     for header in rule.expose_headers:
         if "*" in header:
             raise InvalidRequest(
                 f'ExposeHeader "{ascii(header)[1:-1]}" contains wildcard. We currently do not support '
                 "wildcard for ExposeHeader."
             )
-        _check_text("ExposeHeader", header)
-    if rule.max_age_seconds is not None and not 0 <= rule.max_age_seconds < 2**31:
-        raise MalformedXML
+        _check_header("ExposeHeader", header)
+    if rule.max_age_seconds is not None and not -(2**31) <= rule.max_age_seconds < 2**31:
+        raise MalformedXML  # a negative one is kept, as on S3: browsers then remember nothing
 
 
 def _check_text(name: str, value: str) -> None:
@@ -74,6 +75,13 @@ def _check_text(name: str, value: str) -> None:
         raise InvalidRequest(f'{name} "{ascii(value)[1:-1]}" can not have more than one wildcard.')
     if not value or not value.isascii() or not value.isprintable() or " " in value or "," in value:
         raise InvalidRequest(f'{name} "{ascii(value)[1:-1]}" is not valid.')
+
+
+def _check_header(name: str, value: str) -> None:
+    """Refuse, too, what no header's name can hold (`*` is a character of names)."""
+    _check_text(name, value)
+    if not NAME_CHARACTERS.issuperset(value.lower()):
+        raise InvalidRequest(f'{name} "{ascii(value)[1:-1]}" contains invalid character.')
 
 
 @dataclass(frozen=True, slots=True)

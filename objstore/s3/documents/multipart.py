@@ -21,10 +21,10 @@ class InitiateMultipartUploadResult:
 
 @document
 class CompletedPart(ChecksumElements):
-    """One part as the client remembers it. S3 allows the ETag to be left out; the part then counts as is."""
+    """One part as the client remembers it."""
 
     part_number: int
-    etag: ETag | None = element("ETag", default=None)
+    etag: ETag = element("ETag")
 
 
 @document(limit=MAX_COMPLETE_BYTES)
