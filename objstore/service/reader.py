@@ -46,6 +46,7 @@ class ReadsUnderWay:
         self._worker = worker
         self._next = 0
         self._began: dict[int, int] = {}  # in the order they began
+        shared.set_oldest_read(worker, 0)  # what the process before said, which may have been killed
 
     def begin(self) -> int:
         """A stream is opened; the number to give to `end`."""

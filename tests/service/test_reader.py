@@ -184,6 +184,14 @@ def test_the_oldest_open_stream_is_shared_until_it_is_closed() -> None:
         assert slots.oldest[3] == 0
 
 
+def test_reads_of_a_process_that_was_killed_are_over() -> None:
+    slots = Slots()
+    ReadsUnderWay(slots, 3).begin()
+    assert slots.oldest[3]
+    ReadsUnderWay(slots, 3)
+    assert slots.oldest == {3: 0}
+
+
 def test_closing_a_stream_early_ends_its_read() -> None:
     world = World()
 
