@@ -5,7 +5,8 @@ Invariants kept here:
 - Their bytes stay for the grace period, and as long as a read that began before is under way. So do
   the rows of an upload's parts, which such a read looks up page by page.
 - A blob leaves `garbage` only when every drive that held it has been cleared: until then the row is
-  its tombstone, and a drive that was away is cleared when it returns.
+  its tombstone, and a drive that was away is cleared when it returns. Garbage may be moved or mended while
+  it is deleted: then the row stays, and what lies there now is deleted next.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from typing import Final
 
 from objstore import clock, metrics
 from objstore.jobs.job import JobSettings, all_of
+from objstore.jobs.moving import Turns
 from objstore.meta import queries
 from objstore.meta.client import Metadata
 from objstore.meta.commands import CorrectTimes, ForgetGarbage, ReleaseAnnotations, ReleaseParts
@@ -59,8 +61,15 @@ class Garbage:
     name = "garbage"
 
     def __init__(
-        self, metadata: Metadata, store: BlobStore, shared: SharedState, settings: JobSettings
+        self,
+        metadata: Metadata,
+        store: BlobStore,
+        shared: SharedState,
+        settings: JobSettings,
+        turns: Turns | None = None,
     ) -> None:
+        """`turns` are those of whoever mends blobs."""
+        self._turns = turns or Turns()
         self._metadata = metadata
         self._store = store
         self._shared = shared
@@ -123,7 +132,8 @@ class Garbage:
         gone = [ref for ref, is_gone in zip(refs, outcomes, strict=True) if is_gone]
         if not gone:
             return
-        await self._metadata.write(ForgetGarbage(tuple(ref.id for ref in gone)))
+        if await self._metadata.write(ForgetGarbage(tuple(gone))) < len(gone):
+            self._started_over_s = float("-inf")  # some were moved meanwhile
         metrics.DELETED_BLOBS.labels("garbage").inc(len(gone))
         metrics.DELETED_BYTES.labels("garbage").inc(sum(ref.size for ref in gone))
         log.info(
@@ -135,7 +145,7 @@ class Garbage:
         )
 
     async def _delete_one(self, ref: BlobRef) -> bool:
-        async with self._gate:
+        async with self._gate, self._turns.of(ref.id):
             try:
                 return await self._store.delete(ref)
             except (StorageError, OSError) as exc:

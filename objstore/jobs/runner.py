@@ -67,7 +67,7 @@ async def run_jobs(
     replication = ReplicationQueue(metadata, services, settings)
     jobs: list[Job] = [
         LockClock(metadata),
-        Garbage(metadata, store, shared, settings),
+        Garbage(metadata, store, shared, settings, turns),
         RepairQueue(metadata, store, mender, settings, pace),
         heal,
         Scrub(metadata, store, settings, pace),

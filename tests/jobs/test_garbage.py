@@ -8,8 +8,9 @@ import pytest
 
 from objstore import clock
 from objstore.jobs.garbage import READ_HONOURED_S, Garbage
+from objstore.jobs.moving import Turns
 from objstore.meta import queries
-from objstore.meta.commands import AbortUpload, CreateUpload, PutPart
+from objstore.meta.commands import AbortUpload, CreateUpload, MoveBlob, PutPart
 from objstore.meta.interface import Unavailable
 from objstore.model import Attributes, BlobRef, Part
 from objstore.storage.interface import DriveState, StorageError
@@ -97,6 +98,43 @@ def test_a_read_that_never_ends_takes_no_bytes_from_those_that_began_later(scene
     advance(scene, 3600)
     scene.run()
     assert scene.store.good_shards(ref) == 6
+
+
+def test_what_is_moved_while_it_is_deleted_is_deleted_where_it_lies_then(scene: Scene) -> None:
+    """Compaction moves garbage, too: its packs are the ones that are mostly dead."""
+    spare = scene.store.add_drive()
+    ref = scene.deleted_object()
+    moved = BlobRef(ref.id, ref.size, bytes([spare.number]) + ref.locator[1:])
+
+    def move(_: BlobRef) -> None:
+        scene.store.on_delete = lambda ref: None
+        spare.shards[ref.id, 0] = True
+        scene.metadata.apply(MoveBlob(ref.id, ref.locator, moved.locator))
+
+    scene.store.on_delete = move
+    advance(scene, 31)
+    scene.run()
+    assert scene.waiting == 1 and scene.store.good_shards(moved) == 1
+    scene.run()
+    assert scene.waiting == 0 and scene.store.good_shards(moved) == 0
+
+
+def test_what_is_being_mended_is_deleted_after(scene: Scene) -> None:
+    turns = Turns()
+    scene.job = Garbage(scene.metadata.metadata, scene.store, scene.shared, QUICK, turns)
+    ref = scene.deleted_object()
+    advance(scene, 31)
+
+    async def main() -> None:
+        async with turns.of(ref.id):
+            running = asyncio.create_task(scene.job.run())
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert scene.store.good_shards(ref) == 6 and scene.waiting == 1
+        await running
+
+    asyncio.run(main())
+    assert scene.store.good_shards(ref) == 0 and scene.waiting == 0
 
 
 def test_a_tombstone_stays_until_a_drive_that_was_away_is_cleared(scene: Scene) -> None:

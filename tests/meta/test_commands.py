@@ -736,7 +736,11 @@ def test_a_blob_moves_only_from_where_it_was_seen(facts: Facts) -> None:
     facts.delete()
     facts.write(commands.MoveBlob(blob_id, b"elsewhere", b"while garbage"))
     assert queries.garbage_before(facts.db, NOW + 1) == [BlobRef(blob_id, 3, b"while garbage")]
-    facts.write(commands.ForgetGarbage((blob_id, b"never was")))
+    deleted = [BlobRef(blob_id, 3, locator) for locator in (b"elsewhere", b"while garbage")]
+    never_was = BlobRef(b"never was", 3, b"locator")
+    assert facts.write(commands.ForgetGarbage((deleted[0], never_was))) == 0, "it was moved since"
+    assert facts.garbage() == [blob_id]
+    assert facts.write(commands.ForgetGarbage((deleted[1], never_was))) == 1
     with pytest.raises(Conflict):
         facts.write(commands.MoveBlob(blob_id, b"while garbage", b"nowhere"))
 

@@ -63,13 +63,19 @@ class MoveBlob:
 
 @dataclass(frozen=True, slots=True)
 class ForgetGarbage:
-    """The bytes of these garbage blobs are deleted. Those already forgotten are no error."""
+    """The bytes of these garbage blobs are deleted, where they lay; how many are forgotten.
 
-    blob_ids: tuple[bytes, ...]
+    Those that were moved meanwhile stay: there are bytes of them elsewhere.
+    """
+
+    blobs: tuple[BlobRef, ...]
     advances_epoch: ClassVar[bool] = False
 
-    def apply(self, db: Database, now_ms: int) -> None:
-        db.many("DELETE FROM garbage WHERE blob_id = ?", [(blob_id,) for blob_id in self.blob_ids])
+    def apply(self, db: Database, now_ms: int) -> int:
+        return sum(
+            db.execute("DELETE FROM garbage WHERE blob_id = ? AND locator = ?", (blob.id, blob.locator))
+            for blob in self.blobs
+        )
 
 
 @dataclass(frozen=True, slots=True)
