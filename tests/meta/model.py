@@ -103,12 +103,19 @@ class Model:
         raise Refused("VersionMissing")
 
     def check(
-        self, name: str, key: str, if_match: str | None = None, if_none_match: str | None = None
+        self,
+        name: str,
+        key: str,
+        if_match: str | None = None,
+        if_none_match: str | None = None,
+        *,
+        deletes: bool = False,
     ) -> None:
-        current = self._bucket(name).current(key)
+        bucket = self._bucket(name)
+        current = bucket.current(key)
         if if_match is not None:
             if current is None:
-                raise Refused("KeyMissing")
+                raise Refused("ConditionFailed" if deletes and bucket.keys.get(key) else "KeyMissing")
             if if_match not in ("*", current.etag):
                 raise Refused("ConditionFailed")
         if if_none_match is not None and current and if_none_match in ("*", current.etag):

@@ -180,7 +180,7 @@ class Commands(RuleBasedStateMachine):
         )
 
         def expect() -> model.Deleted:
-            self.model.check(name, key, **values)
+            self.model.check(name, key, **values, deletes=True)
             return self.model.delete(name, key, command.new_version_id)
 
         deleted, expected = self.both(command, expect)
