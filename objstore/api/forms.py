@@ -15,7 +15,7 @@ from objstore.s3.errors import (
     InvalidArgument,
     MalformedPOSTRequest,
     MaxPostPreDataLengthExceeded,
-    RequestIsNotMultiPartContent,
+    PreconditionFailed,
 )
 
 FIELDS_BYTES_MAX: Final = 20 * 1024
@@ -80,17 +80,19 @@ def _accept(size: int) -> None:
 async def read_form(content_type: str, body: Body) -> Form:
     """The fields of the form in `body`, and its file to be read.
 
-    Raises RequestIsNotMultiPartContent, MalformedPOSTRequest, MaxPostPreDataLengthExceeded,
+    Raises PreconditionFailed (another type of content), MalformedPOSTRequest, MaxPostPreDataLengthExceeded,
     InvalidArgument (a field given twice, no file, no text), and what reading `body` raises.
     """
     kind, options = parse_options_header(content_type)
     boundary = options.get("boundary", "")
-    if kind != "multipart/form-data" or not boundary or len(boundary) > _BOUNDARY_CHARACTERS_MAX:
-        raise RequestIsNotMultiPartContent
+    if kind != "multipart/form-data":
+        raise PreconditionFailed(Condition="Bucket POST must be of the enclosure-type multipart/form-data")
+    if not boundary or len(boundary) > _BOUNDARY_CHARACTERS_MAX:
+        raise MalformedPOSTRequest
     try:
         parser = PushMultipartParser(boundary, max_segment_count=FIELDS_MAX)
     except (MultipartError, UnicodeEncodeError):
-        raise RequestIsNotMultiPartContent from None
+        raise MalformedPOSTRequest from None
     events = _events(parser, body)
     fields: dict[str, str] = {}
     name, value, size = "", bytearray(), 0

@@ -142,8 +142,9 @@ class S3Door:
             if operation.scope == "object":
                 names.check_key(address.key)
             if operation.scope in BUCKET_SCOPES and operation.name != "CreateBucket":
-                # Of no bucket, a preflight has an answer of its own.
-                find = self.buckets.find if operation.method == "OPTIONS" else self._find_bucket
+                # Of no bucket, a preflight has an answer of its own, and a form says first who asks.
+                is_told_later = operation.name in ("PreflightBucket", "PreflightObject", "PostObject")
+                find = self.buckets.find if is_told_later else self._find_bucket
                 bucket = exchange.bucket = find(address.bucket)
                 if bucket is not None:
                     exchange.watch = self.observer.watches.of(bucket)

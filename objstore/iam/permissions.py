@@ -42,6 +42,10 @@ _BUCKET_OWNER_FULL_CONTROL: Final = "bucket-owner-full-control"
 _OBJECTS_ONLY: Final = frozenset({"bucket-owner-read", _BUCKET_OWNER_FULL_CONTROL})
 
 
+ACL_HEADERS: Final = frozenset({"x-amz-acl", *GRANT_HEADERS})
+"""The headers that say what an ACL shall be."""
+
+
 class WantedGrant(NamedTuple):
     """A grant as a client writes it, the grantee not looked up yet."""
 
@@ -402,9 +406,9 @@ def parse_acl_headers(headers: Mapping[str, str]) -> WantedAcl | None:
 
     Raises InvalidArgument, InvalidRequest (both at once).
     """
-    canned = headers.get("x-amz-acl")
-    if canned is None and GRANT_HEADERS.keys().isdisjoint(headers):
+    if ACL_HEADERS.isdisjoint(headers):
         return None
+    canned = headers.get("x-amz-acl")
     given = [(permission, headers[name]) for name, permission in GRANT_HEADERS.items() if name in headers]
     if canned is not None and given:
         raise InvalidRequest("Specifying both Canned ACLs and Header Grants is not allowed")

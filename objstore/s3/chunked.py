@@ -59,8 +59,9 @@ def parse_payload(claim: sigv4.Claim | None, headers: Mapping[str, str]) -> Payl
     """How the body of a request with this (already proved) claim and these headers is framed.
 
     For a signed request the signed x-amz-content-sha256 decides. An anonymous one is chunked when that
-    header or Content-Encoding says so. Raises MissingContentLength (no decoded length), InvalidArgument
-    (a length that is none; signed chunks from nobody), InvalidRequest (trailers that are no checksums).
+    header or Content-Encoding says so. Raises MissingContentLength (no decoded length, or one that is no
+    number), InvalidArgument (a length that no object has), InvalidRequest (signed chunks from nobody,
+    trailers that are no checksums).
     """
     word = claim.payload if claim is not None else headers.get("x-amz-content-sha256", sigv4.UNSIGNED_PAYLOAD)
     if claim is None and word not in sigv4.STREAMING and "aws-chunked" in encodings(headers):
@@ -69,10 +70,9 @@ def parse_payload(claim: sigv4.Claim | None, headers: Mapping[str, str]) -> Payl
         return Payload(sha256=None if word == sigv4.UNSIGNED_PAYLOAD else word)
     is_signed = word != sigv4.STREAMING_UNSIGNED_TRAILER
     if is_signed and claim is None:
-        raise InvalidArgument(
-            "Signed chunks need a signed request.",
-            ArgumentName="x-amz-content-sha256",
-            ArgumentValue=word,
+        raise InvalidRequest(
+            "Anonymous requests don't support this x-amz-content-sha256 value. Please use UNSIGNED-PAYLOAD or"
+            " STREAMING-UNSIGNED-PAYLOAD-TRAILER."
         )
     return Payload(
         is_chunked=True,
@@ -186,6 +186,8 @@ class AwsChunkedDecoder:
         if self._line:
             raise _malformed("its last line is not complete")
         if self._state is _State.TRAILERS:
+            if len(self.trailers) < len(self._expected):
+                raise IncompleteBody()
             self._end_trailers()
         elif self._state is not _State.END and self._state is not _State.SIGNATURE_SEEN:
             raise IncompleteBody()
@@ -291,9 +293,9 @@ class AwsChunkedDecoder:
 
 def _decoded_length(headers: Mapping[str, str]) -> int:
     text = headers.get("x-amz-decoded-content-length")
-    if text is None:
+    if text is None or not (text.isascii() and text.isdigit()):
         raise MissingContentLength()
-    if not (text.isascii() and text.isdigit() and len(text) <= 20 and int(text) <= DECODED_LENGTH_MAX):
+    if len(text) > 20 or int(text) > DECODED_LENGTH_MAX:
         raise InvalidArgument(
             "x-amz-decoded-content-length must be the length of the object in bytes.",
             ArgumentName="x-amz-decoded-content-length",

@@ -1,15 +1,17 @@
 """The x-amz-copy-source header: `[/]bucket/key[?versionId=…]`, percent-encoded once."""
 
+import re
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from objstore.s3.errors import InvalidArgument
-from objstore.s3.names import check_key
+from objstore.s3.errors import InvalidArgument, InvalidBucketName
+from objstore.s3.names import check_bucket_name, check_key
 from objstore.s3.tokens import check_version_id
 
 HEADER: Final = "x-amz-copy-source"
 _VERSION: Final = "?versionId="
+_LONE_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +34,16 @@ def parse_copy_source(header: str) -> CopySource:
     try:
         decoded = unquote_to_bytes(path.encode("utf-8", "surrogateescape")).decode("utf-8")
     except UnicodeDecodeError:
-        raise _invalid("Copy Source must be URL-encoded UTF-8", header) from None
+        raise _invalid("Invalid copy source encoding", header) from None
+    if _LONE_PERCENT.search(path):
+        raise _invalid("Invalid copy source encoding", header)
     bucket, _, key = decoded.removeprefix("/").partition("/")
     if not bucket or not key:
         raise _invalid("Copy Source must mention the source bucket and key: sourcebucket/sourcekey", header)
+    try:
+        check_bucket_name(bucket)
+    except InvalidBucketName:
+        raise _invalid("Invalid copy source bucket name", header) from None
     return CopySource(bucket, check_key(key), check_version_id(version_id) if mark else None)
 
 

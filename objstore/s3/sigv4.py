@@ -536,6 +536,8 @@ def _expires_s(text: str) -> int:
     if not (digits.isascii() and digits.isdigit() and len(digits) <= 20):
         raise AuthorizationQueryParametersError("X-Amz-Expires should be a number")
     expires_s = int(text)
+    if expires_s < 0:
+        raise AuthorizationQueryParametersError("X-Amz-Expires must be non-negative")
     if expires_s < 1:
         raise AuthorizationQueryParametersError("X-Amz-Expires must be positive")
     if expires_s > EXPIRES_S_MAX:

@@ -88,20 +88,21 @@ def test_the_file_is_not_read_before_it_is_asked_for():
 
 
 BAD_TYPES = [
-    "",
-    "text/plain",
-    "multipart/form-data",
-    "multipart/form-data; boundary=",
-    "multipart/mixed; boundary=x",
+    ("", "PreconditionFailed"),
+    ("text/plain", "PreconditionFailed"),
+    ("multipart/form-data", "MalformedPOSTRequest"),
+    ("multipart/form-data; boundary=", "MalformedPOSTRequest"),
+    ("multipart/mixed; boundary=x", "PreconditionFailed"),
+    (f"multipart/form-data; boundary={'x' * 500}", "MalformedPOSTRequest"),
+    ("application/x-www-form-urlencoded", "PreconditionFailed"),
 ]
-BAD_TYPES += [f"multipart/form-data; boundary={'x' * 500}", "application/x-www-form-urlencoded"]
 
 
-@pytest.mark.parametrize("content_type", BAD_TYPES)
-def test_what_is_no_form(content_type):
+@pytest.mark.parametrize(("content_type", "code"), BAD_TYPES)
+def test_what_is_no_form(content_type, code):
     with pytest.raises(S3Error) as caught:
         read(Body(USUAL), content_type)
-    assert caught.value.code == "RequestIsNotMultiPartContent"
+    assert caught.value.code == code
 
 
 @pytest.mark.parametrize(

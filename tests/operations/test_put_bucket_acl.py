@@ -121,6 +121,7 @@ def test_public_acls_are_refused_where_they_are_blocked(s3, open_bucket, other_i
         ({"AccessControlPolicy": {"Grants": []}}, (400, "MalformedACLError")),
         ({"AccessControlPolicy": {"Owner": {"ID": "somebody"}, "Grants": []}}, DENIED),
         ({"ACL": "private", "AccessControlPolicy": {"Grants": []}}, (400, "UnexpectedContent")),
+        ({"GrantRead": "nothing", "AccessControlPolicy": {"Grants": []}}, (400, "UnexpectedContent")),
     ],
 )
 def test_what_makes_no_sense_is_refused_and_changes_nothing(s3, open_bucket, root_id, arguments, expected):

@@ -287,7 +287,12 @@ def test_how_a_body_is_framed(claimed, headers, expected):
     ("claimed", "headers", "code"),
     [
         ("STREAMING-UNSIGNED-PAYLOAD-TRAILER", {}, "MissingContentLength"),
-        ("STREAMING-UNSIGNED-PAYLOAD-TRAILER", {"x-amz-decoded-content-length": "-1"}, "InvalidArgument"),
+        (
+            "STREAMING-UNSIGNED-PAYLOAD-TRAILER",
+            {"x-amz-decoded-content-length": "-1"},
+            "MissingContentLength",
+        ),
+        ("STREAMING-UNSIGNED-PAYLOAD-TRAILER", {"x-amz-decoded-content-length": "a"}, "MissingContentLength"),
         (
             "STREAMING-UNSIGNED-PAYLOAD-TRAILER",
             {"x-amz-decoded-content-length": "9" * 5000},
@@ -299,7 +304,7 @@ def test_how_a_body_is_framed(claimed, headers, expected):
             LENGTH | {"x-amz-trailer": f"{CRC32C},x-amz-checksum-sha1"},
             "InvalidRequest",
         ),
-        (None, LENGTH | {"x-amz-content-sha256": "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"}, "InvalidArgument"),
+        (None, LENGTH | {"x-amz-content-sha256": "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"}, "InvalidRequest"),
     ],
 )
 def test_framings_that_are_refused(claimed, headers, code):

@@ -2,7 +2,7 @@
 
 from objstore.api.call import Call, Reply
 from objstore.iam.acl import Acl
-from objstore.iam.permissions import NewObjectAccess, WantedAcl, parse_acl_headers
+from objstore.iam.permissions import ACL_HEADERS, NewObjectAccess, WantedAcl, parse_acl_headers
 from objstore.model import Bucket, ObjectVersion, Versioning
 from objstore.s3.documents.acl import AccessControlPolicy, Grant, Grantee
 from objstore.s3.documents.owner import Owner
@@ -83,10 +83,10 @@ def _wanted(call: Call) -> WantedAcl | AccessControlPolicy:
 
     Raises UnexpectedContent, MissingSecurityHeader, InvalidArgument, InvalidRequest.
     """
-    in_headers = parse_acl_headers(call.headers)
     in_body: AccessControlPolicy | None = call.document
-    if in_headers is not None and in_body is not None:
+    if in_body is not None and not ACL_HEADERS.isdisjoint(call.headers):
         raise UnexpectedContent
+    in_headers = parse_acl_headers(call.headers)
     if in_headers is not None:
         return in_headers
     if in_body is None:

@@ -106,6 +106,7 @@ async def copy_object(call: Call) -> Reply:
 async def upload_part_copy(call: Call) -> Reply:
     """UploadPartCopy."""
     bucket = bucket_of(call)
+    copy_source.parse_copy_source(call.headers[copy_source.HEADER])  # one that is none is told of first
     upload, number = part_of_upload(call)
     source = await _source(call)
     customer_key = customer_key_of(call)

@@ -21,7 +21,7 @@ from objstore.model import ObjectVersion
 from objstore.s3 import xml
 from objstore.s3.documents.posting import PostResponse
 from objstore.s3.documents.tagging import Tagging
-from objstore.s3.errors import AccessDenied, InvalidArgument, InvalidTag
+from objstore.s3.errors import AccessDenied, InvalidArgument, InvalidTag, NoSuchBucket
 from objstore.s3.expiry import expiration_header
 from objstore.s3.integrity import parse_integrity
 from objstore.s3.names import check_key
@@ -34,7 +34,7 @@ _PATH_END: Final = re.compile(r"[/\\]")
 
 
 async def upload(call: Call) -> Reply:
-    """PostObject. Order of judgement: form, signature, policy, permission; then the file is read."""
+    """PostObject. Order of judgement: form, signature, policy, bucket, permission; then the file is read."""
     form = await read_form(call.headers.get("content-type", ""), call.body)
     fields = _expanded(form)
     if "key" not in fields:
@@ -50,6 +50,8 @@ async def upload(call: Call) -> Reply:
     call.key, call.headers = key, _as_headers(fields)
     call.about = call.about._replace(headers={**call.about.headers, **call.headers}, tags=tags)
     bucket = await call.require("s3:PutObject", call.bucket_name, key)
+    if call.bucket is None:  # it is made this moment
+        raise NoSuchBucket(BucketName=call.bucket_name)
     if tags:
         await require_tagging(call)
     access = await new_object_access(call)
