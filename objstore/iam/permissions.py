@@ -60,6 +60,8 @@ class WantedAcl:
 
     canned: str | None = None
     grants: tuple[WantedGrant, ...] = ()
+    is_document: bool = False
+    """Asked for in a document, not in headers: refusals name the elements."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,14 +306,15 @@ class Permissions:
             if wanted.owner is None or wanted.grants is None:
                 raise MalformedACL
             if wanted.owner.id != (owner_id if access.has_acls else bucket.owner_id):
+                await self._check_known(wanted.owner.id or "", "CanonicalUser/ID")
                 raise AccessDenied
             wanted = _of_document(wanted)
-            if not access.has_acls:  # s3cmd puts back what it got: nothing is asked that does not hold
-                _check_without_acls(wanted, bucket, ANONYMOUS)
-                return acl.private(bucket.owner_id)
-        if not access.has_acls:
-            raise AccessControlListNotSupported
         made = await self._resolve(wanted, owner_id, bucket.owner_id)
+        if not access.has_acls:
+            if not wanted.is_document:
+                raise AccessControlListNotSupported
+            _check_without_acls(wanted, bucket, ANONYMOUS)  # s3cmd puts back what it got: that holds
+            return acl.private(bucket.owner_id)
         if made.is_public and access.block.public_acls:
             raise AccessDenied
         return made
@@ -328,14 +331,16 @@ class Permissions:
             return made
         if len(wanted.grants) > GRANTS_MAX:
             raise MalformedACL
-        grants = [await self._grant(each, owner_id) for each in wanted.grants]
+        grants = [await self._grant(each, owner_id, wanted.is_document) for each in wanted.grants]
         return Acl(owner_id, tuple(dict.fromkeys(grants)))
 
-    async def _grant(self, wanted: WantedGrant, owner_id: str) -> Grant:
+    async def _grant(self, wanted: WantedGrant, owner_id: str, is_document: bool) -> Grant:
         if wanted.kind == "uri":
             if wanted.grantee not in acl.GROUPS:
                 raise InvalidArgument(
-                    "Invalid group uri", ArgumentName="uri", ArgumentValue=ascii(wanted.grantee)[1:-1]
+                    "Invalid group uri",
+                    ArgumentName="Group/URI" if is_document else "uri",
+                    ArgumentValue=ascii(wanted.grantee)[1:-1],
                 )
             return Grant("group", wanted.grantee, wanted.permission)
         if wanted.kind == "emailAddress":
@@ -346,12 +351,14 @@ class Permissions:
                 )
             return Grant("user", user.id, wanted.permission)
         if wanted.grantee not in (owner_id, acl.EC2_BUNDLES):
-            known: User | None = await self._facts.read(queries.user_by_id, wanted.grantee)
-            if known is None:
-                raise InvalidArgument(
-                    "Invalid id", ArgumentName="CanonicalUser/ID", ArgumentValue=ascii(wanted.grantee)[1:-1]
-                )
+            await self._check_known(wanted.grantee, "CanonicalUser/ID" if is_document else "id")
         return Grant("user", wanted.grantee, wanted.permission)
+
+    async def _check_known(self, user_id: str, argument: str) -> None:
+        """Raises InvalidArgument, naming `argument`, where nobody has this canonical id."""
+        known: User | None = await self._facts.read(queries.user_by_id, user_id)
+        if known is None:
+            raise InvalidArgument("Invalid id", ArgumentName=argument, ArgumentValue=ascii(user_id)[1:-1])
 
     def display_name(self, user_id: str) -> str | None:
         """The name shown beside a canonical id; None where names are not shown, or nobody has the id."""
@@ -435,7 +442,8 @@ def _grants_of_header(permission: Permission, text: str) -> Sequence[WantedGrant
 def _of_document(document: AccessControlPolicy) -> WantedAcl:
     """Raises MalformedACL for a grantee without what its type needs."""
     return WantedAcl(
-        grants=tuple(_wanted_grant(each.grantee, each.permission) for each in document.grants or ())
+        grants=tuple(_wanted_grant(each.grantee, each.permission) for each in document.grants or ()),
+        is_document=True,
     )
 
 
@@ -445,7 +453,7 @@ def _of_target_grants(wanted: LoggingEnabled) -> WantedAcl:
     for each in wanted.target_grants or ():
         assert each.grantee is not None and each.permission is not None, "checked when it was put"
         grants.append(_wanted_grant(each.grantee, each.permission))
-    return WantedAcl(grants=tuple(grants))
+    return WantedAcl(grants=tuple(grants), is_document=True)
 
 
 def _wanted_grant(grantee: Grantee, permission: Permission) -> WantedGrant:

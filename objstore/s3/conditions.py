@@ -53,7 +53,11 @@ class Conditions:
 
     def require(self, etag: str, modified_ms: int) -> None:
         """Judge a copy's source, for which "not modified" is a failure too; raises PreconditionFailed."""
-        if self.evaluate(etag, modified_ms) is Outcome.NOT_MODIFIED:
+        try:
+            outcome = self.evaluate(etag, modified_ms)
+        except PreconditionFailed as failed:
+            raise PreconditionFailed(Condition=COPY_SOURCE_PREFIX + failed.elements["Condition"]) from None
+        if outcome is Outcome.NOT_MODIFIED:
             name = "If-Modified-Since" if self.if_none_match is None else "If-None-Match"
             raise PreconditionFailed(Condition=COPY_SOURCE_PREFIX + name)
 

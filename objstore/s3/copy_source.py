@@ -39,7 +39,9 @@ def parse_copy_source(header: str) -> CopySource:
         raise _invalid("Invalid copy source encoding", header)
     bucket, _, key = decoded.removeprefix("/").partition("/")
     if not bucket or not key:
-        raise _invalid("Copy Source must mention the source bucket and key: sourcebucket/sourcekey", header)
+        raise InvalidArgument(
+            "Invalid copy source object key", ArgumentName=HEADER, ArgumentValue=HEADER
+        )  # sic, as S3 has it
     try:
         check_bucket_name(bucket)
     except InvalidBucketName:

@@ -397,15 +397,17 @@ def _attributes(
 
 
 def _check_changes(version: ObjectVersion, terms: Terms, *, encrypts: bool) -> None:
-    """Copying an object onto itself must change something, or may: `encrypts` says that the bucket's
-    configuration decides how the copy is encrypted. Raises InvalidRequest."""
+    """Copying an object onto itself must say something of the copy, even what holds already, or may change
+    it: `encrypts` says that the bucket's configuration decides how the copy is encrypted, and what a key of
+    KMS or of a client's protects is not so without asking. Raises InvalidRequest."""
     if (
         terms.replaces_metadata
         or terms.replaces_tags
         or terms.new.encryption is not None
         or encrypts
         or REDIRECT_HEADER in terms.new.attributes.headers
-        or terms.storage_class not in (None, version.attributes.storage_class)
+        or terms.storage_class is not None
+        or _method(version.attributes.encryption) is not EncryptionMethod.S3
         or (terms.algorithm is not None and not _has(version.attributes.checksum, terms.algorithm))
     ):
         return

@@ -187,7 +187,7 @@ class Uploads:
         InvalidRequest, BadDigest, NoSuchUpload; Refusal, MetadataError.
         """
         tokens.check_upload_id(upload_id)
-        check_claims(claimed)
+        check_claims(upload_id, claimed)
         for attempt in range(1, COMPLETE_ATTEMPTS + 1):
             command = await self._completion(bucket, key, upload_id, claimed, said)
             try:
@@ -258,7 +258,7 @@ def part_algorithm(upload: Upload, announced: Integrity) -> str:
     return wanted.algorithm
 
 
-def check_claims(claimed: Sequence[ClaimedPart]) -> None:
+def check_claims(upload_id: str, claimed: Sequence[ClaimedPart]) -> None:
     """Part numbers ascend and are in range, and each part has one checksum at most, which could be one.
 
     Raises MalformedXML, InvalidArgument, InvalidPartOrder, InvalidPart.
@@ -275,7 +275,7 @@ def check_claims(claimed: Sequence[ClaimedPart]) -> None:
             raise InvalidPart(PartNumber=part.number)
         _check_claimed_checksum(part)
         if part.number <= before:
-            raise InvalidPartOrder()
+            raise InvalidPartOrder(UploadId=upload_id)
         before = part.number
 
 
@@ -311,7 +311,7 @@ def judge(
     """
     wanted = upload.attributes.checksum
     if wanted is not None and wanted.type is ChecksumType.COMPOSITE:
-        _check_consecutive(claimed)
+        _check_consecutive(upload.upload_id, claimed)
     chosen = [_part_claimed(upload, parts.get(claim.number), claim) for claim in claimed]
     for part in chosen[:-1]:
         if part.size < PART_BYTES_MIN:
@@ -334,10 +334,10 @@ def judge(
     return chosen, checksums.multipart_etag([part.etag for part in chosen]), checksum
 
 
-def _check_consecutive(claimed: Sequence[ClaimedPart]) -> None:
+def _check_consecutive(upload_id: str, claimed: Sequence[ClaimedPart]) -> None:
     """A COMPOSITE checksum says how many parts it covers, so their numbers may have no gaps."""
     if any(part.number != number for number, part in enumerate(claimed, 1)):
-        raise InvalidPartOrder()
+        raise InvalidPartOrder(UploadId=upload_id)
 
 
 def _part_claimed(upload: Upload, part: Part | None, claim: ClaimedPart) -> Part:

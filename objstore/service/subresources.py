@@ -149,6 +149,8 @@ FAMILIES: Final[Mapping[str, Family]] = {
     "metrics": Family(metrics.MetricsConfiguration, metrics.ListMetricsConfigurationsResult, metrics.check),
 }
 """One of a family is kept as the kind `<family>/<id>`."""
+_STRICT_ABOUT_IDS: Final = frozenset({"analytics", "intelligent-tiering"})
+"""Families whose documents S3 calls malformed where the request names another id."""
 
 
 class Subresources:
@@ -225,10 +227,10 @@ class Subresources:
 
     async def put_one(self, bucket: Bucket, family: str, configuration_id: str, document: Any) -> None:
         """Check and keep one configuration. Raises what the check raises, IdMismatch,
-        TooManyConfigurations; Refusal, MetadataError."""
+        MalformedXML, TooManyConfigurations; Refusal, MetadataError."""
         filtering.check_id(configuration_id)
         if document.id != configuration_id:
-            raise IdMismatch
+            raise MalformedXML if family in _STRICT_ABOUT_IDS else IdMismatch
         FAMILIES[family].check(document, bucket)
         others = await self._page(bucket, family, "", CONFIGURATIONS_MAX)
         if len(others) >= CONFIGURATIONS_MAX and all(one.id != configuration_id for one in others):

@@ -91,6 +91,11 @@ def test_onto_itself_something_must_change(s3: Any, bucket: str, source: Any) ->
     assert (got["Body"].read(), got["Metadata"]) == (b"0123456789", {"m": "2"})
     s3.copy_object(Bucket=bucket, Key="source", CopySource=source, StorageClass="GLACIER_IR")
     assert s3.head_object(Bucket=bucket, Key="source")["StorageClass"] == "GLACIER_IR"
+    s3.copy_object(Bucket=bucket, Key="source", CopySource=source, StorageClass="GLACIER_IR")
+    kms = {"Bucket": bucket, "Key": "kms"}
+    s3.put_object(**kms, Body=b"secret", ServerSideEncryption="aws:kms")
+    s3.copy_object(**kms, CopySource=kms)
+    assert "ServerSideEncryption" not in s3.head_object(**kms)
 
 
 def test_the_source_may_go_and_the_copy_stays(s3: Any, bucket: str, source: Any) -> None:
@@ -188,8 +193,11 @@ def test_source_conditions(s3: Any, bucket: str, source: Any) -> None:
         {"IfModifiedSince": modified},
         {"IfUnmodifiedSince": modified - HOUR},
     ):
-        with refused("PreconditionFailed", 412):
+        with refused("PreconditionFailed", 412) as caught:
             copy(**conditions)
+        (name,) = conditions
+        told = caught.value.response["Error"]["Condition"].replace("-", "")
+        assert told == f"xamzcopysource{name}"
 
 
 def test_target_conditions(s3: Any, bucket: str, source: Any) -> None:

@@ -296,7 +296,7 @@ REFUSED = [
     (
         "PutBucketLogging",
         "<LoggingEnabled><TargetBucket>test-documents-negative</TargetBucket><TargetPrefix/><TargetGrants>"
-        + GRANT.replace("READ", "READ_ACP")
+        + GRANT.replace("READ", "WRITE_ACP")
         + "</TargetGrants></LoggingEnabled>",
         XML,
     ),
@@ -325,13 +325,13 @@ REFUSED = [
     ("PutBucketAnalyticsConfiguration", "<Id>one</Id>", XML),
     ("PutBucketAnalyticsConfiguration", ANALYTICS.replace("V_1", "V_2"), XML),
     ("PutBucketAnalyticsConfiguration", ANALYTICS.replace("CSV", "Parquet"), XML),
-    ("PutBucketAnalyticsConfiguration", ANALYTICS.replace("<Id>one", "<Id>two"), "IdMismatch"),
+    ("PutBucketAnalyticsConfiguration", ANALYTICS.replace("<Id>one", "<Id>two"), "MalformedXML"),
     ("PutBucketAnalyticsConfiguration", ANALYTICS.replace("</Id>", f"</Id>{TWO_FILTERS}"), XML),
     ("PutBucketIntelligentTieringConfiguration", "<Id>one</Id><Status>Enabled</Status>", XML),
     ("PutBucketIntelligentTieringConfiguration", TIERING.replace("Enabled", "On"), XML),
     ("PutBucketIntelligentTieringConfiguration", TIERING.replace("ARCHIVE_ACCESS", "ATTIC_ACCESS"), XML),
     ("PutBucketIntelligentTieringConfiguration", TIERING.replace("90", "10"), ARGUMENT),
-    ("PutBucketIntelligentTieringConfiguration", TIERING.replace("<Id>one", "<Id>two"), "IdMismatch"),
+    ("PutBucketIntelligentTieringConfiguration", TIERING.replace("<Id>one", "<Id>two"), "MalformedXML"),
     ("PutBucketAccelerateConfiguration", "<Status>On</Status>", XML),
     ("PutBucketAccelerateConfiguration", "", XML),
     ("PutBucketRequestPayment", "<Payer>Nobody</Payer>", XML),

@@ -92,7 +92,11 @@ def test_numbers_that_are_none(s3: Any, bucket: str, number: str) -> None:
 
 
 def test_none_at_all(s3: Any, bucket: str) -> None:
-    begin(s3, bucket)
+    empty = s3.list_multipart_uploads(Bucket=bucket)
+    assert (empty["NextKeyMarker"], empty["NextUploadIdMarker"], empty.get("Prefix")) == ("", "", None)
+    upload_id = begin(s3, bucket, "last")
+    whole = s3.list_multipart_uploads(Bucket=bucket, Prefix="l")
+    assert (whole["NextKeyMarker"], whole["NextUploadIdMarker"], whole["Prefix"]) == ("last", upload_id, "l")
     with refused("InvalidArgument", 400):
         s3.list_multipart_uploads(Bucket=bucket, KeyMarker="k", UploadIdMarker="none")
     page = s3.list_multipart_uploads(Bucket=bucket, MaxUploads=0)

@@ -4,6 +4,7 @@ import pytest
 
 from tests.operations.listings import AWKWARD_KEYS, fill, folded
 from tests.operations.refusals import refused
+from tests.operations.sharing import with_acls
 
 KEYS = sorted(AWKWARD_KEYS, key=str.encode)
 
@@ -47,6 +48,16 @@ def test_marker_and_prefix_are_echoed_and_owners_named(s3, filled):
     assert (page["Prefix"], page["Marker"], page["MaxKeys"], page["Name"]) == ("a", "a b", 1, filled)
     assert page["Contents"][0]["Key"] == "a!"
     assert page["Contents"][0]["Owner"]["ID"] == s3.list_buckets(MaxBuckets=1)["Owner"]["ID"]
+
+
+def test_who_does_not_sign_is_told_no_owners(s3, anonymous, bucket):
+    with_acls(s3, bucket)
+    s3.put_object(Bucket=bucket, Key="key", Body=b"")
+    s3.put_bucket_acl(Bucket=bucket, ACL="public-read")
+    answer = anonymous.list_objects(Bucket=bucket)
+    assert "Owner" in s3.list_objects(Bucket=bucket)["Contents"][0]
+    assert "Owner" not in answer["Contents"][0]
+    assert answer["ResponseMetadata"]["HTTPHeaders"]["x-amz-bucket-region"] == "us-east-1"
 
 
 def test_max_keys_0_is_empty_and_not_truncated(s3, filled):

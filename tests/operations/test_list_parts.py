@@ -54,6 +54,7 @@ def test_pages(s3: Any, bucket: str) -> None:
 def test_an_upload_without_parts(s3: Any, bucket: str) -> None:
     listed = s3.list_parts(Bucket=bucket, Key="k", UploadId=begin(s3, bucket))
     assert "Parts" not in listed and listed["IsTruncated"] is False
+    assert listed["NextPartNumberMarker"] == 0
 
 
 @pytest.mark.parametrize(

@@ -119,13 +119,16 @@ def test_public_acls_are_refused_where_they_are_blocked(s3, open_bucket, other_i
         ({"GrantRead": 'id="a"', "ACL": "private"}, (400, "InvalidRequest")),
         ({}, (400, "MissingSecurityHeader")),
         ({"AccessControlPolicy": {"Grants": []}}, (400, "MalformedACLError")),
-        ({"AccessControlPolicy": {"Owner": {"ID": "somebody"}, "Grants": []}}, DENIED),
+        ({"AccessControlPolicy": {"Owner": {"ID": "somebody"}, "Grants": []}}, (400, "InvalidArgument")),
         ({"ACL": "private", "AccessControlPolicy": {"Grants": []}}, (400, "UnexpectedContent")),
         ({"GrantRead": "nothing", "AccessControlPolicy": {"Grants": []}}, (400, "UnexpectedContent")),
     ],
 )
 def test_what_makes_no_sense_is_refused_and_changes_nothing(s3, open_bucket, root_id, arguments, expected):
+    closed = f"{open_bucket}-closed"
+    s3.create_bucket(Bucket=closed)
     assert refused(s3.put_bucket_acl, Bucket=open_bucket, **arguments) == expected
+    assert refused(s3.put_bucket_acl, Bucket=closed, **arguments) == expected
     assert grants_of(s3.get_bucket_acl(Bucket=open_bucket)) == {(root_id, "FULL_CONTROL")}
 
 

@@ -39,7 +39,7 @@ def test_the_ids_in_query_and_document_are_the_same(s3, bucket):
     document = {**FAMILIES["analytics"], "Id": "other"}
     call = s3.put_bucket_analytics_configuration
     refusal = refused(call, Bucket=bucket, Id="report", AnalyticsConfiguration=document)
-    assert refusal == (400, "IdMismatch")
+    assert refusal == (400, "MalformedXML")
 
 
 def test_other_people_may_not(other, anonymous, bucket):

@@ -37,7 +37,7 @@ def test_the_ids_in_query_and_document_are_the_same(s3, bucket):
     document = {**FAMILIES["intelligent_tiering"], "Id": "other"}
     call = s3.put_bucket_intelligent_tiering_configuration
     refusal = refused(call, Bucket=bucket, Id="report", IntelligentTieringConfiguration=document)
-    assert refusal == (400, "IdMismatch")
+    assert refusal == (400, "MalformedXML")
 
 
 def test_other_people_may_not(other, anonymous, bucket):

@@ -26,6 +26,19 @@ def test_the_target_must_be_a_bucket_of_the_same_owner(s3, other, bucket, bucket
     assert put(f"{bucket_name}-others") == (400, "InvalidTargetBucketForLogging")
 
 
+def test_rights_to_the_acl_may_be_among_the_grants(s3, bucket):
+    s3.put_bucket_ownership_controls(
+        Bucket=bucket, OwnershipControls={"Rules": [{"ObjectOwnership": "ObjectWriter"}]}
+    )
+    logs = 'uri="http://acs.amazonaws.com/groups/s3/LogDelivery"'
+    s3.put_bucket_acl(Bucket=bucket, GrantWrite=logs, GrantReadACP=logs)
+    group = {"Type": "Group", "URI": logs[5:-1]}
+    grants = [{"Grantee": group, "Permission": right} for right in ("WRITE", "READ_ACP")]
+    wanted = {"TargetBucket": bucket, "TargetPrefix": "", "TargetGrants": grants}
+    s3.put_bucket_logging(Bucket=bucket, BucketLoggingStatus={"LoggingEnabled": wanted})
+    assert s3.get_bucket_logging(Bucket=bucket)["LoggingEnabled"] == wanted
+
+
 def test_both_forms_of_keys_at_once(s3, bucket):
     both = {"SimplePrefix": {}, "PartitionedPrefix": {"PartitionDateSource": "EventTime"}}
     wanted = {"LoggingEnabled": {"TargetBucket": bucket, "TargetPrefix": "", "TargetObjectKeyFormat": both}}

@@ -3,6 +3,7 @@
 from contextlib import closing
 
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.operations.refusals import refused
 from tests.operations.sharing import ALL_USERS, grants_of, policy, statement, with_acls
@@ -150,7 +151,7 @@ def test_a_policy_may_deny_acls_alone(s3, shared, other):
         ({"ACL": "everybody"}, (400, "InvalidArgument")),
         ({}, (400, "MissingSecurityHeader")),
         ({"GrantRead": 'id="nobody"'}, (400, "InvalidArgument")),
-        ({"AccessControlPolicy": {"Owner": {"ID": "somebody"}, "Grants": []}}, DENIED),
+        ({"AccessControlPolicy": {"Owner": {"ID": "somebody"}, "Grants": []}}, (400, "InvalidArgument")),
         ({"AccessControlPolicy": {"Grants": []}}, (400, "MalformedACLError")),
     ],
 )
@@ -165,6 +166,33 @@ def test_of_what_is_not_there(s3, shared):
         404,
         "NoSuchBucket",
     )
+
+
+def test_of_a_delete_marker(s3, shared):
+    s3.put_bucket_versioning(Bucket=shared, VersioningConfiguration={"Status": "Enabled"})
+    marker = s3.delete_object(Bucket=shared, Key="key")["VersionId"]
+    for version in ({}, {"VersionId": marker}):
+        answer = refused(s3.put_object_acl, Bucket=shared, Key="key", ACL="public-read", **version)
+        assert answer == (405, "MethodNotAllowed")
+    assert refused(s3.get_object_acl, Bucket=shared, Key="key") == (404, "NoSuchKey")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"GrantRead": 'id="nobody"'}, "id"),
+        ({"GrantRead": 'uri="http://example.org/group"'}, "uri"),
+        ({"Grantee": {"Type": "CanonicalUser", "ID": "nobody"}}, "CanonicalUser/ID"),
+        ({"Grantee": {"Type": "Group", "URI": "http://example.org/group"}}, "Group/URI"),
+    ],
+)
+def test_who_is_not_known_is_named_by_header_or_element(s3, shared, root_id, arguments, named):
+    if "Grantee" in arguments:
+        grants = [{**arguments, "Permission": "READ"}]
+        arguments = {"AccessControlPolicy": {"Owner": {"ID": root_id}, "Grants": grants}}
+    with pytest.raises(ClientError) as caught:
+        s3.put_object_acl(Bucket=shared, Key="key", **arguments)
+    assert caught.value.response["Error"]["ArgumentName"] == named
 
 
 def test_where_acls_are_off_the_acl_that_holds_may_be_put_back(s3, bucket):

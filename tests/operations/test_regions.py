@@ -6,6 +6,7 @@ from contextlib import closing
 import boto3
 import pytest
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from tests.operations.refusals import refused
 from tests.support.server import ROOT_ACCESS_KEY, ROOT_SECRET_KEY, Server
@@ -69,6 +70,19 @@ def test_where_buckets_may_lie(abroad, bucket_name, constraint, region, told):
         else:
             again = refused(s3.create_bucket, Bucket=bucket_name, **wanted)
             assert again == (409, "BucketAlreadyOwnedByYou")
+
+
+def test_logs_go_to_the_same_region(abroad, bucket_name):
+    with closing(client(abroad, OWN)) as s3:
+        s3.create_bucket(Bucket=bucket_name)
+        far = {"LocationConstraint": FURTHER}
+        s3.create_bucket(Bucket=f"{bucket_name}-far", CreateBucketConfiguration=far)
+        wanted = {"LoggingEnabled": {"TargetBucket": f"{bucket_name}-far", "TargetPrefix": ""}}
+        with pytest.raises(ClientError) as caught:
+            s3.put_bucket_logging(Bucket=bucket_name, BucketLoggingStatus=wanted)
+    error = caught.value.response["Error"]
+    assert error["Code"] == "CrossLocationLoggingProhibitted"  # sic
+    assert (error["SourceBucketLocation"], error["TargetBucketLocation"]) == (OWN, FURTHER)
 
 
 def test_a_region_that_is_not_accepted(abroad, bucket_name):

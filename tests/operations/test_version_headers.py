@@ -94,7 +94,7 @@ def test_a_bucket_that_keeps_versions_no_longer(s3: Any, bucket: str) -> None:
     assert told(upload(s3, bucket, b"part")) == (None, None)
     s3.put_object(**here, Body=b"")
     copied = s3.copy_object(**here, CopySource=here, MetadataDirective="REPLACE")
-    assert told(copied) == (None, None) and copied["CopySourceVersionId"] == "null"
+    assert told(copied) == ("null", None) and "CopySourceVersionId" not in copied
     assert told(s3.put_object_tagging(**here, Tagging={"TagSet": []})) == ("null", None)
 
 
@@ -145,7 +145,8 @@ def test_a_delete_marker_allows_nothing_but_its_deletion(s3: Any, bucket_name: s
     marker = s3.delete_object(**here)["VersionId"]
     for name, arguments in ON_VERSIONS.items():
         call = getattr(s3, name)
-        assert refusal(call, **here, **arguments) == (404, marker, "true"), name
+        status_of_current = 405 if name == "put_object_acl" else 404
+        assert refusal(call, **here, **arguments) == (status_of_current, marker, "true"), name
         with pytest.raises(ClientError) as caught:
             call(**here, **arguments, VersionId=marker)
         answer: Any = caught.value.response

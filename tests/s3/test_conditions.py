@@ -81,7 +81,7 @@ def test_what_conditions_come_to(headers, expected):
     [
         (NONE_MATCH, SAME, "x-amz-copy-source-If-None-Match"),
         (SINCE, AFTER, "x-amz-copy-source-If-Modified-Since"),
-        (MATCH, OTHER, "If-Match"),
+        (MATCH, OTHER, "x-amz-copy-source-If-Match"),
         (MATCH, SAME, None),
     ],
 )

@@ -111,7 +111,7 @@ def test_another_checksum_is_taken_by_reading_the_source() -> None:
     ("terms", "is_allowed"),
     [
         (PLAIN, False),
-        (Terms(NewObject(Attributes()), storage_class="STANDARD"), False),
+        (Terms(NewObject(Attributes()), storage_class="STANDARD"), True),
         (Terms(NewObject(Attributes()), algorithm="CRC64NVME"), False),
         (Terms(NewObject(Attributes()), replaces_metadata=True), True),
         (Terms(NewObject(Attributes()), replaces_tags=True), True),

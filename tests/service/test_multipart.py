@@ -149,10 +149,10 @@ def test_the_rules_of_complete(
 def test_the_order_of_parts(numbers: list[int], expected: type[S3Error] | None) -> None:
     claimed = [ClaimedPart(number, "e", {}) for number in numbers]
     if expected is None:
-        check_claims(claimed)
+        check_claims("upload", claimed)
     else:
         with pytest.raises(expected):
-            check_claims(claimed)
+            check_claims("upload", claimed)
 
 
 @pytest.mark.parametrize(
@@ -187,9 +187,9 @@ def test_the_checksum_of_a_part_must_fit_its_upload(
     ],
 )
 def test_a_part_has_one_checksum_that_could_be_one(values: dict[str, str], shown: str) -> None:
-    check_claims([ClaimedPart(1, "e", C1)])
+    check_claims("upload", [ClaimedPart(1, "e", C1)])
     with pytest.raises(InvalidArgument) as caught:
-        check_claims([ClaimedPart(1, "e", values)])
+        check_claims("upload", [ClaimedPart(1, "e", values)])
     assert caught.value.elements == {"ArgumentName": "Checksum", "ArgumentValue": shown}
 
 

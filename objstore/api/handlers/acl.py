@@ -6,7 +6,13 @@ from objstore.iam.permissions import ACL_HEADERS, NewObjectAccess, WantedAcl, pa
 from objstore.model import Bucket, ObjectVersion, Versioning
 from objstore.s3.documents.acl import AccessControlPolicy, Grant, Grantee
 from objstore.s3.documents.owner import Owner
-from objstore.s3.errors import MissingSecurityHeader, NoSuchVersion, UnexpectedContent
+from objstore.s3.errors import (
+    MethodNotAllowed,
+    MissingSecurityHeader,
+    NoSuchKey,
+    NoSuchVersion,
+    UnexpectedContent,
+)
 from objstore.s3.tokens import check_version_id
 
 
@@ -32,7 +38,13 @@ async def get_of_object(call: Call) -> Reply:
 
 async def put_of_object(call: Call) -> Reply:
     """PutObjectAcl."""
-    bucket, version = await _version(call)
+    try:
+        bucket, version = await _version(call)
+    except NoSuchKey as exc:
+        if "x-amz-delete-marker" not in exc.headers:
+            raise
+        about = {**exc.headers, "allow": "DELETE"}
+        raise MethodNotAllowed(headers=about, ResourceType="DeleteMarker") from None
     notifications, origin = call.services.notifications, call.origin
     await call.permissions.put_object_acl(
         bucket,

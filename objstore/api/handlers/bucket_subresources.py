@@ -6,6 +6,7 @@ from objstore.s3 import tokens
 from objstore.s3.documents import logging
 from objstore.s3.documents.logging import BucketLoggingStatus
 from objstore.s3.errors import CrossLocationLoggingProhibited, InvalidTargetBucketForLogging
+from objstore.service.buckets import US_EAST_1
 from objstore.service.subresources import FAMILIES, SUBRESOURCES
 
 
@@ -48,7 +49,10 @@ async def put_logging(call: Call) -> Reply:
             TargetBucket=shown,
         )
     if target.region != bucket.region:
-        raise CrossLocationLoggingProhibited
+        prohibited = CrossLocationLoggingProhibited(TargetBucketLocation=target.region)
+        if bucket.region != US_EAST_1:
+            prohibited.elements["SourceBucketLocation"] = bucket.region
+        raise prohibited
     await call.permissions.check_log_target(bucket, target, wanted)
     return await put(call)
 
@@ -66,7 +70,7 @@ async def put_one(call: Call) -> Reply:
     """PutBucket<Kind>Configuration."""
     kind, configuration_id = _kind(call), call.query["id"]
     await call.services.subresources.put_one(bucket_of(call), kind, configuration_id, call.document)
-    return Reply()
+    return Reply(204)
 
 
 async def delete_one(call: Call) -> Reply:

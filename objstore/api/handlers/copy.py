@@ -14,14 +14,13 @@ from objstore.api.handlers.objects import (
     lifecycle_of,
     new_lock,
     new_tags,
-    new_version_header,
     require_tagging,
     told_encryption,
     wanted_encryption,
     write_conditions,
 )
 from objstore.iam.principals import is_account
-from objstore.model import ObjectVersion, Part, Versioning
+from objstore.model import NULL_VERSION, Bucket, ObjectVersion, Part, Versioning
 from objstore.s3 import copy_source
 from objstore.s3.checksums import algorithm_named
 from objstore.s3.conditions import COPY_SOURCE_PREFIX, parse_conditions
@@ -88,7 +87,7 @@ async def copy_object(call: Call) -> Reply:
             headers={
                 **_source_version_header(source, original),
                 **told_encryption(terms.new.encryption, version.attributes.encryption),
-                **new_version_header(bucket, version.version_id),
+                **_version_header(bucket, version),
                 **expiration_header(rules, version),
             },
             document=CopyObjectResult(
@@ -159,8 +158,14 @@ async def _found(call: Call, source: Source, copying: Awaitable[T]) -> T:
         raise
 
 
+def _version_header(bucket: Bucket, copy: ObjectVersion) -> dict[str, str]:
+    """`x-amz-version-id` of a copy: unlike who puts an object, who copies one is told of a null version."""
+    return {} if bucket.versioning is Versioning.NEVER else {"x-amz-version-id": copy.version_id}
+
+
 def _source_version_header(source: Source, found: ObjectVersion) -> dict[str, str]:
-    if source.bucket.versioning is Versioning.NEVER:
+    """`x-amz-copy-source-version-id`, of which a null version has none."""
+    if source.bucket.versioning is Versioning.NEVER or found.version_id == NULL_VERSION:
         return {}
     return {"x-amz-copy-source-version-id": found.version_id}
 

@@ -9,7 +9,7 @@ from objstore.api.call import Call, Reply
 from objstore.api.handlers.acl import owner
 from objstore.api.handlers.multipart import number_in_query
 from objstore.api.handlers.objects import bucket_of
-from objstore.model import RESTORE, Attributes, ObjectVersion
+from objstore.model import ANONYMOUS, RESTORE, Attributes, Bucket, ObjectVersion
 from objstore.s3 import tokens
 from objstore.s3.documents import listing as documents
 from objstore.s3.documents.listing import MAX_KEYS, url_encoded
@@ -48,7 +48,7 @@ class Question:
 
 
 async def list_v1(call: Call) -> Reply:
-    """ListObjects."""
+    """ListObjects. Who asks without signing is not told the owners."""
     question = _question(call)
     marker = call.query.get("marker", "")
     bucket = bucket_of(call)
@@ -69,11 +69,11 @@ async def list_v1(call: Call) -> Reply:
             delimiter=question.shown_delimiter,
             is_truncated=page.is_truncated,
             encoding_type=question.encoding,
-            contents=_contents(question, page.versions, owners),
+            contents=_contents(question, page.versions, None if call.identity is ANONYMOUS else owners),
             common_prefixes=question.common_prefixes(page.common_prefixes),
         )
 
-    return Reply(document=await _made(document, len(page.versions)))
+    return Reply(headers=_region(bucket), document=await _made(document, len(page.versions)))
 
 
 async def list_v2(call: Call) -> Reply:
@@ -106,7 +106,7 @@ async def list_v2(call: Call) -> Reply:
             common_prefixes=question.common_prefixes(page.common_prefixes),
         )
 
-    return Reply(document=await _made(document, len(page.versions)))
+    return Reply(headers=_region(bucket), document=await _made(document, len(page.versions)))
 
 
 async def list_versions(call: Call) -> Reply:
@@ -156,6 +156,10 @@ def _version_id_marker(query: Mapping[str, str]) -> str:
         ArgumentName="version-id-marker",
         ArgumentValue=ascii(marker)[1:-1],
     )
+
+
+def _region(bucket: Bucket) -> dict[str, str]:
+    return {"x-amz-bucket-region": bucket.region}
 
 
 async def _made(document: Callable[[], T], entries: int) -> T:

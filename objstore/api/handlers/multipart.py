@@ -165,7 +165,7 @@ async def list_parts(call: Call) -> Reply:
             owner=owner(call, call.permissions.shown_owner(bucket_of(call), upload.owner_id)),
             storage_class=upload.attributes.storage_class,
             part_number_marker=after,
-            next_part_number_marker=page.parts[-1].part_number if page.parts else None,
+            next_part_number_marker=page.parts[-1].part_number if page.parts else 0,
             max_parts=limit,
             is_truncated=page.is_truncated,
             checksum_algorithm=None if checksum is None else checksum.algorithm,
@@ -206,14 +206,19 @@ async def list_uploads(call: Call) -> Reply:
         )
     limit = min(number_in_query(call, "max-uploads", PAGE_MAX), PAGE_MAX)
     page = await call.services.uploads.list(bucket, prefix, key_marker, upload_id_marker, delimiter, limit)
+    next_key, next_upload_id = "", ""
+    if page.is_truncated:
+        next_key, next_upload_id = page.last or "", page.last_upload_id or ""
+    elif page.uploads:  # S3 tells the last of the last page, too
+        next_key, next_upload_id = page.uploads[-1].key, page.uploads[-1].upload_id
     return Reply(
         document=documents.ListMultipartUploadsResult(
             bucket=call.bucket_name,
             key_marker=shown(key_marker),
             upload_id_marker=upload_id_marker,
-            next_key_marker=shown(page.last) if page.is_truncated and page.last is not None else None,
-            next_upload_id_marker=page.last_upload_id if page.is_truncated else None,
-            prefix=shown(prefix),
+            next_key_marker=shown(next_key),
+            next_upload_id_marker=next_upload_id,
+            prefix=shown(prefix) if prefix else None,
             delimiter=shown(delimiter) if delimiter else None,
             max_uploads=limit,
             is_truncated=page.is_truncated,

@@ -11,7 +11,8 @@ from objstore.s3.xml import document, element
 @document("Grant")
 class TargetGrant:
     grantee: Grantee | None = None
-    permission: Literal["FULL_CONTROL", "READ", "WRITE"] | None = None
+    permission: Literal["FULL_CONTROL", "READ", "WRITE", "READ_ACP"] | None = None
+    """The last is not documented, and taken."""
 
 
 @document

@@ -62,7 +62,7 @@ class ListPartsResult:
     owner: Owner
     storage_class: str = "STANDARD"
     part_number_marker: int = 0
-    next_part_number_marker: int | None = None
+    next_part_number_marker: int = 0
     max_parts: int
     is_truncated: bool
     checksum_algorithm: str | None = None
@@ -90,9 +90,9 @@ class ListMultipartUploadsResult:
     bucket: str
     key_marker: str = ""
     upload_id_marker: str = ""
-    next_key_marker: str | None = None
-    next_upload_id_marker: str | None = None
-    prefix: str = ""
+    next_key_marker: str = ""
+    next_upload_id_marker: str = ""
+    prefix: str | None = None
     delimiter: str | None = None
     max_uploads: int
     is_truncated: bool
