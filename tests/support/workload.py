@@ -36,6 +36,8 @@ class Client:
     acknowledged: int = 0
     failed: int = 0
     surprises: list[str] = field(default_factory=list)
+    renames: dict[tuple[str, str], State] = field(default_factory=dict)
+    """Those without an answer, by source and target, and what was renamed; until either key is used again."""
 
     def own_keys(self) -> list[str]:
         return [f"c{self.number}/k {index}" for index in range(KEYS_PER_CLIENT)]
@@ -49,6 +51,7 @@ class Client:
         )
 
     def attempt(self, key: str, wanted: State, request: Callable[[], Any]) -> None:
+        self.renames = {pair: state for pair, state in self.renames.items() if key not in pair}
         before = self.states.get(key, {None})
         self.states[key] = before | {wanted}
         request()
@@ -56,8 +59,13 @@ class Client:
         self.acknowledged += 1
 
     def put(self, s3: Any, key: str) -> None:
-        data = self.body()
-        self.attempt(key, digest(data), lambda: s3.put_object(Bucket=self.bucket, Key=key, Body=data))
+        data, about = self.body(), self.encryption()
+        self.attempt(
+            key, digest(data), lambda: s3.put_object(Bucket=self.bucket, Key=key, Body=data, **about)
+        )
+
+    def encryption(self) -> dict[str, str]:
+        return self.random.choice([{}, {}, {"ServerSideEncryption": "AES256"}])
 
     def delete(self, s3: Any, key: str) -> None:
         self.attempt(key, None, lambda: s3.delete_object(Bucket=self.bucket, Key=key))
@@ -72,13 +80,38 @@ class Client:
             key,
             state,
             lambda: s3.copy_object(
-                Bucket=self.bucket, Key=key, CopySource={"Bucket": self.bucket, "Key": source}
+                Bucket=self.bucket,
+                Key=key,
+                CopySource={"Bucket": self.bucket, "Key": source},
+                **self.encryption(),
             ),
         )
 
+    def rename(self, s3: Any, key: str) -> None:
+        source = self.random.choice(self.own_keys())
+        held = self.states.get(source, {None})
+        if source == key or len(held) != 1 or None in held:
+            return
+        (state,) = held
+        is_new = state not in self.states.get(key, {None})
+
+        def both() -> None:
+            s3.rename_object(Bucket=self.bucket, Key=key, RenameSource=source)
+
+        def and_source() -> None:
+            self.attempt(source, None, both)
+
+        try:
+            self.attempt(key, state, and_source)
+        except (ClientError, BotoCoreError, OSError):
+            if is_new:  # else nobody could tell
+                self.renames[source, key] = state
+            raise
+
     def multipart(self, s3: Any, key: str) -> None:
         pieces = [self.random.randbytes(64) * (PART_BYTES // 64), self.body() or b"tail"]
-        upload_id = s3.create_multipart_upload(Bucket=self.bucket, Key=key)["UploadId"]
+        about = self.encryption()
+        upload_id = s3.create_multipart_upload(Bucket=self.bucket, Key=key, **about)["UploadId"]
         parts = []
         for number, piece in enumerate(pieces, 1):
             answer = s3.upload_part(
@@ -114,7 +147,8 @@ class Client:
 
     def run(self, s3: Any, stop: threading.Event) -> None:
         """Random requests until `stop`; errors of a dying server are expected and only counted."""
-        actions = [self.put] * 6 + [self.delete] * 2 + [self.copy] * 2 + [self.multipart] + [self.check] * 4
+        actions = [self.put] * 6 + [self.delete] * 2 + [self.copy] * 2 + [self.rename] * 2
+        actions += [self.multipart] + [self.check] * 4
         while not stop.is_set():
             action = self.random.choice(actions)
             try:
@@ -129,6 +163,11 @@ def check_all(clients: list[Client], s3: Any) -> None:
     for client in clients:
         for key in client.own_keys():
             client.check(s3, key)
+        for (source, target), state in client.renames.items():
+            is_done = client.states[target] == {state}
+            if (client.states[source] == {None}) is not is_done:
+                client.surprises.append(f"{source} was renamed to {target} by half")
+        client.renames.clear()
         assert not client.surprises, client.surprises
         listed = {
             entry["Key"]
