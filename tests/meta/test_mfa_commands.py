@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from objstore import clock
 from objstore.meta import commands, invariants, queries
 from objstore.meta.commands.buckets import LIFECYCLE
 from objstore.meta.commands.lifecycle import digest_of
@@ -154,6 +155,18 @@ def test_wrong_codes_in_a_row_make_the_device_pause_longer_and_longer(facts: Fac
     assert facts.use(100, NOW + 3 * PAUSE_MS)
     assert not facts.use(None, NOW + 3 * PAUSE_MS)
     assert facts.use(101, NOW + 3 * PAUSE_MS), "the count began anew"
+
+
+def test_a_pause_ends_though_the_clock_was_set_far_ahead_for_a_while(facts: Facts) -> None:
+    ahead_ms = NOW + 10**11
+    with clock.held(ahead_ms) as advance:
+        for _ in range(FAILURES_FREE):
+            assert not facts.use(None, ahead_ms)
+        advance(NOW - ahead_ms)
+        assert not facts.use(None, ahead_ms), "the ledger's time never goes back"
+        assert not facts.use(100, ahead_ms)
+        advance(2 * PAUSE_MS)
+        assert facts.use(100, ahead_ms)
 
 
 def test_what_is_tried_while_a_device_pauses_does_not_prolong_it(facts: Facts) -> None:
