@@ -34,7 +34,8 @@ class Form:
     """The fields of a form, lower-case names, and its file, of which nothing has been read yet."""
 
     fields: Mapping[str, str]
-    filename: str
+    filename: str | None
+    """None where the file was sent without a name."""
     file: "FormFile"
 
 
@@ -100,7 +101,7 @@ async def read_form(content_type: str, body: Body) -> Form:
         if isinstance(event, MultipartSegment):
             name = (event.name or "").lower()
             if name == "file":
-                return Form(fields, event.filename or "", FormFile(events))
+                return Form(fields, event.filename, FormFile(events))
             size += len(name)
         elif event is not None:
             value += event

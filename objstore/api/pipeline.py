@@ -121,7 +121,7 @@ class S3Door:
                 exchange.origin = headers["origin"], address.bucket
             named, exchange.key = address.bucket, address.key
             query = names.parse_query(address.raw_query, REPEATABLE)
-            _adopt_presigned_headers(query, headers)
+            contradiction = _adopt_presigned_headers(query, headers)
             operation = matching.match(request.method, _scope(address, headers), query, headers)
             exchange.operation = operation
 
@@ -136,6 +136,8 @@ class S3Door:
                     is_path_style=address.path_style,
                 )
             exchange.identity = proof.identity
+            if contradiction is not None:
+                raise contradiction
 
             if operation.handler is None:
                 raise _not_offered(operation)
@@ -405,26 +407,29 @@ _PRESIGNING: Final = frozenset(
 )
 
 
-def _adopt_presigned_headers(query: Mapping[str, str], headers: dict[str, str]) -> None:
+def _adopt_presigned_headers(query: Mapping[str, str], headers: dict[str, str]) -> S3Error | None:
     """Take the x-amz-* headers that a presigned URL carries in its query for headers.
 
     Some SDKs presign them so (`&x-amz-acl=…`), and whoever signed meant them. Done before anything is
-    decided, so that there is one view of what is asked. Raises InvalidArgument where both disagree.
+    decided, so that there is one view of what is asked. The answer where both disagree and the signature is
+    right all the same; None where they agree.
     """
     is_version_2 = "AWSAccessKeyId" in query and "Signature" in query
     if "X-Amz-Signature" not in query and not is_version_2:
-        return
+        return None
+    contradiction: S3Error | None = None
     for parameter, value in query.items():
         name = parameter.lower()
         is_content = is_version_2 and name in ("content-type", "content-md5")
         if not (name.startswith("x-amz-") or is_content) or name in _PRESIGNING:
             continue
         if headers.setdefault(name, value) != value:
-            raise errors.InvalidArgument(
+            contradiction = errors.InvalidArgument(
                 "A header and a query parameter of the same name have different values.",
                 ArgumentName=name,
                 ArgumentValue=value,
             )
+    return contradiction
 
 
 def _check_owner(bucket: Bucket | None, headers: Mapping[str, str]) -> None:

@@ -23,16 +23,22 @@ _UNCOVERED: Final = frozenset({"awsaccesskeyid", "file", "policy", "signature", 
 """Fields that the signature covers itself, or that are the upload."""
 _IGNORED_PREFIX: Final = "x-ignore-"
 _EXPIRATION: Final = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?Z", re.ASCII)
+_NUMBER: Final = re.compile(r"-?[0-9]+")
 _LENGTH_MAX: Final = 2**63
 
 
 @dataclass(frozen=True, slots=True)
 class _Condition:
-    operator: str  # "eq" or "starts-with"
+    operator: str  # "eq", "starts-with", or what never holds
     field: str
     value: str
 
+    shown: str = ""
+    """How a condition that never holds was written."""
+
     def holds(self, fields: Mapping[str, str]) -> bool:
+        if self.shown:
+            return False
         given = fields.get(self.field)
         if self.operator == "eq":
             return given == self.value
@@ -43,12 +49,15 @@ class _Condition:
         return all(value.strip(" ").startswith(self.value) for value in values)
 
     def __str__(self) -> str:
-        return json.dumps([self.operator, f"${self.field}", self.value], ensure_ascii=False)
+        return self.shown or _shown(self.operator, f"${self.field}", self.value)
 
 
 @dataclass(frozen=True, slots=True)
 class PostPolicy:
-    """What a form may hold. `size_min` and `size_max` bound the file's length in bytes, inclusive."""
+    """What a form may hold. `size_min` and `size_max` bound the file's length in bytes, inclusive.
+
+    A condition on nothing (a field without its `$`, a length that is no number) is one that no form keeps to.
+    """
 
     expires_ms: int
     conditions: tuple[_Condition, ...]
@@ -110,6 +119,9 @@ def parse_post_policy(encoded: str) -> PostPolicy:
         if isinstance(entry, dict) and len(entry) == 1:
             conditions += [_exact(name, value) for name, value in entry.items()]
         elif isinstance(entry, list) and len(entry) == 3 and _operator(entry) == "content-length-range":
+            if any(isinstance(bound, str) and not _NUMBER.fullmatch(bound) for bound in entry[1:]):
+                conditions.append(_impossible("content-length-range", *entry[1:]))
+                continue
             low, high = _length(entry[1]), _length(entry[2])
             size_min = max(size_min, low)
             size_max = high if size_max is None else min(size_max, high)
@@ -144,9 +156,19 @@ def _exact(name: str, value: object) -> _Condition:
 def _matching(entry: list[Any]) -> _Condition:
     operator, (_, field, value) = _operator(entry), entry
     is_known = operator in ("eq", "starts-with")
-    if not is_known or not isinstance(field, str) or not field.startswith("$") or not isinstance(value, str):
+    if not is_known or not isinstance(field, str) or not isinstance(value, str):
         raise _invalid_condition()
+    if not field.startswith("$"):
+        return _impossible(operator, field, value)
     return _Condition(operator, field[1:].lower(), value)
+
+
+def _impossible(operator: str, *operands: object) -> _Condition:
+    return _Condition(operator, "", "", _shown(operator, *operands))
+
+
+def _shown(*parts: object) -> str:
+    return json.dumps([str(part) for part in parts], ensure_ascii=False)
 
 
 def _length(value: object) -> int:
@@ -158,5 +180,6 @@ def _length(value: object) -> int:
 
 def _invalid_condition() -> InvalidPolicyDocument:
     return InvalidPolicyDocument(
-        "Invalid Policy: Invalid Simple-Condition: Simple-Conditions must have exactly one property."
+        "Invalid Policy: Invalid Simple-Condition: "
+        "Simple-Conditions must have exactly one property specified."
     )

@@ -10,6 +10,7 @@ Kept here:
   paging of a listing) refuses the request, so that nobody can turn a link into another operation.
 - Every x-amz-* header is part of what is signed, so none can be added.
 - Streaming payloads do not go together with a signature in the query.
+- Of a header and a query parameter of one name, the header is what was signed.
 
 Source: Amazon S3 API reference, "Signing and authenticating REST requests" (Signature Version 2) and
 "Browser-based uploads using POST" (Signature Version 2).
@@ -23,7 +24,7 @@ from typing import Final
 from urllib.parse import unquote_plus
 
 from objstore.s3.errors import AccessDenied, InvalidRequest, SignatureDoesNotMatch
-from objstore.s3.sigv4 import STREAMING, SignedRequest
+from objstore.s3.sigv4 import STREAMING, SignedRequest, iso_extended
 
 ACCESS_KEY: Final = "AWSAccessKeyId"
 SIGNATURE: Final = "Signature"
@@ -60,14 +61,15 @@ class PresignedV2:
     expires_s: int
     text: str
     """The string to sign."""
+    is_streaming: bool = False
+    """Whether a streaming payload is announced, which nobody may send so."""
 
 
 def parse(request: SignedRequest, bucket: str, *, is_path_style: bool) -> PresignedV2 | None:
     """The claim in the query, or None when there is none of this version.
 
     `bucket` is what the address names; with a host-style address it is not part of the raw path.
-    Raises AccessDenied (a part is missing, doubled or not a number; an unsigned parameter),
-    InvalidRequest (a streaming payload).
+    Raises AccessDenied (a part is missing, doubled or not a number; an unsigned parameter).
     """
     pairs = [_decoded(piece) for piece in request.raw_query.split("&") if piece]
     given = {name for name, _ in pairs}
@@ -87,12 +89,9 @@ def parse(request: SignedRequest, bucket: str, *, is_path_style: bool) -> Presig
     for name, value in pairs:
         lower = name.lower()
         if lower.startswith("x-amz-") or lower in _SIGNED_HEADERS:
-            if headers.setdefault(lower, value or "") != (value or ""):
-                raise AccessDenied("A header and a query parameter of the same name have different values.")
+            headers.setdefault(lower, value or "")
         elif name not in _OWN and name not in _SIGNED_PARAMETERS and name not in _HARMLESS_PARAMETERS:
             raise AccessDenied(f"The query parameter {name} is not covered by the signature.")
-    if headers.get("x-amz-content-sha256") in STREAMING:
-        raise InvalidRequest("A streaming payload cannot be sent to a presigned URL.")
     resource = request.raw_path if is_path_style or not bucket else f"/{bucket}{request.raw_path}"
     if resource == f"/{bucket}":
         resource += "/"  # the bucket itself, however it is addressed
@@ -109,18 +108,24 @@ def parse(request: SignedRequest, bucket: str, *, is_path_style: bool) -> Presig
             resource,
         )
     )
-    return PresignedV2(query[ACCESS_KEY] or "", query[SIGNATURE] or "", int(expires), text)
+    is_streaming = headers.get("x-amz-content-sha256") in STREAMING
+    return PresignedV2(query[ACCESS_KEY] or "", query[SIGNATURE] or "", int(expires), text, is_streaming)
 
 
 def check(claim: PresignedV2, now_s: int) -> None:
     """Raises AccessDenied for a claim whose time is over."""
     if now_s > claim.expires_s:
-        raise AccessDenied("Request has expired", Expires=claim.expires_s, ServerTime=now_s)
+        raise AccessDenied(
+            "Request has expired", Expires=iso_extended(claim.expires_s), ServerTime=iso_extended(now_s)
+        )
 
 
 def verify(claim: PresignedV2, secret: str) -> None:
-    """Prove the claim; raises SignatureDoesNotMatch with what was signed here."""
+    """Prove the claim; raises SignatureDoesNotMatch with what was signed here, InvalidRequest for a proved
+    one with a streaming payload."""
     _verify(claim.access_key, claim.signature, claim.text, secret)
+    if claim.is_streaming:
+        raise InvalidRequest("A streaming payload cannot be sent to a presigned URL.")
 
 
 def verify_form(fields: Mapping[str, str], secret: str) -> None:
@@ -145,6 +150,7 @@ def _verify(access_key: str, given: str, text: str, secret: str) -> None:
             AWSAccessKeyId=access_key,
             StringToSign=printable,
             SignatureProvided=given.encode("utf-8", "replace").decode(),
+            StringToSignBytes=printable.encode().hex(" "),
         )
 
 

@@ -90,6 +90,9 @@ _QUERY_REQUIRED: Final = (
     "X-Amz-Expires",
 )
 _QUERY_SIGNATURE: Final = "X-Amz-Signature"
+_POST_FIELDS: Final = ("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Signature")
+_POST_FIELDS_V2: Final = ("AWSAccessKeyId", "Signature")
+_POST_MARKS: Final = frozenset(name.lower() for name in _POST_FIELDS + _POST_FIELDS_V2)
 _QUERY_MARKS: Final = frozenset({"X-Amz-Algorithm", "X-Amz-Credential", _QUERY_SIGNATURE})
 
 _ISO_BASIC: Final = re.compile(r"\d{8}T\d{6}Z", re.ASCII)
@@ -201,7 +204,8 @@ def check_claim(
     """Refuse a claim that would not be acceptable even with a right signature.
 
     `regions` are the credential scopes accepted (the first one is named in the refusal); empty accepts
-    any. Raises AccessDenied (unsigned headers, expired, not yet valid), RequestTimeTooSkewed, and the
+    any. Raises AccessDenied (unsigned headers, expired, not yet valid), RequestTimeTooSkewed,
+    InvalidArgument (a presigned request with a payload that is no hash), and the
     malformed error of the claim's kind for a scope of another date, region or service.
     """
     _check_signed_headers(claim)
@@ -209,13 +213,19 @@ def check_claim(
     if claim.expires_s is None:
         _check_skew(claim, now_s)
         return
+    if claim.payload != UNSIGNED_PAYLOAD and not _SHA256.fullmatch(claim.payload):
+        raise InvalidArgument(
+            f"{_CONTENT_SHA256} must be {UNSIGNED_PAYLOAD} or a valid sha256 value in a presigned request.",
+            ArgumentName=_CONTENT_SHA256,
+            ArgumentValue=claim.payload,
+        )
     if claim.time_s > now_s + SKEW_S_MAX:
-        raise AccessDenied("Request is not valid yet", ServerTime=_iso_extended(now_s))
+        raise AccessDenied("Request is not valid yet", ServerTime=iso_extended(now_s))
     if now_s > claim.time_s + claim.expires_s:
         expired = AccessDenied(
             "Request has expired",
-            Expires=_iso_extended(claim.time_s + claim.expires_s),
-            ServerTime=_iso_extended(now_s),
+            Expires=iso_extended(claim.time_s + claim.expires_s),
+            ServerTime=iso_extended(now_s),
         )
         expired.elements["X-Amz-Expires"] = str(claim.expires_s)
         raise expired
@@ -301,17 +311,19 @@ def string_to_sign(claim: Claim, canonical: str) -> str:
 
 
 def parse_post_claim(fields: Mapping[str, str]) -> Claim | None:
-    """The claim a browser form makes in its fields (lower-case names), or None when it has no policy.
+    """The claim a browser form makes in its fields (lower-case names), or None when it has no policy, or
+    nothing that belongs to a signature.
 
-    Raises InvalidArgument naming the field that is missing or wrong, InvalidRequest for Signature Version 2.
+    Raises InvalidArgument naming the field that is missing or wrong, of either version of signatures.
     """
     if "policy" not in fields:
         if "x-amz-signature" in fields:
             raise _post_field("Policy")
         return None
-    if "x-amz-signature" not in fields and ("signature" in fields or "awsaccesskeyid" in fields):
-        raise InvalidRequest(_NOT_SUPPORTED)
-    for name in ("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Signature"):
+    if not fields.keys() & _POST_MARKS:
+        return None
+    is_version_2 = "x-amz-signature" not in fields and fields.keys() & {"signature", "awsaccesskeyid"}
+    for name in _POST_FIELDS_V2 if is_version_2 else _POST_FIELDS:
         if name.lower() not in fields:
             raise _post_field(name)
     if fields["x-amz-algorithm"] != ALGORITHM:
@@ -516,19 +528,36 @@ def _claim_in_query(headers: Mapping[str, Sequence[str]], query: Sequence[tuple[
         raise AuthorizationQueryParametersError(
             "X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\""
         )
+    signed_headers = _signed_headers(given["X-Amz-SignedHeaders"], AuthorizationQueryParametersError)
     return Claim(
         access_key=access_key,
         scope=scope,
-        signed_headers=_signed_headers(given["X-Amz-SignedHeaders"], AuthorizationQueryParametersError),
+        signed_headers=signed_headers,
         signature=given[_QUERY_SIGNATURE],
         timestamp=given["X-Amz-Date"],
         time_s=time_s,
         payload=_presigned_payload(given.get("X-Amz-Content-Sha256"), _one(headers, _CONTENT_SHA256)),
         expires_s=_expires_s(given["X-Amz-Expires"]),
         session_token=given.get("X-Amz-Security-Token"),
-        headers=headers,
+        headers=_completed(headers, signed_headers, query),
         query=[pair for pair in query if pair[0] != _QUERY_SIGNATURE],
     )
+
+
+def _completed(
+    headers: Mapping[str, Sequence[str]], signed_headers: Sequence[str], query: Sequence[tuple[str, str]]
+) -> Mapping[str, Sequence[str]]:
+    """The headers with those that are signed as headers, but stand in the query only: an older SDK for
+    JavaScript presigns `x-amz-*` headers so, and nobody need send them again."""
+    missing = {name for name in signed_headers if name.startswith("x-amz-") and name not in headers}
+    if not missing:
+        return headers
+    hoisted = {
+        name.lower(): [unquote_to_bytes(encoded).decode("utf-8", "surrogateescape")]
+        for name, encoded in query
+        if name.lower() in missing
+    }
+    return {**headers, **hoisted}
 
 
 def _expires_s(text: str) -> int:
@@ -549,21 +578,16 @@ def _expires_s(text: str) -> int:
 
 
 def _presigned_payload(in_query: str | None, in_header: str | None) -> str:
-    """What ends the canonical request of a presigned URL: a hash where one is promised, else nothing is."""
+    """What ends the canonical request of a presigned URL: a hash where one is promised, else nothing is.
+
+    Whether it is one that may be promised is looked at once it is clear that all headers are signed.
+    """
     if in_query is not None and in_header is not None and in_query != in_header:
         raise InvalidArgument(
             f"{_CONTENT_SHA256} must have one value.", ArgumentName=_CONTENT_SHA256, ArgumentValue=in_header
         )
     payload = in_query if in_query is not None else in_header
-    if payload is None:
-        return UNSIGNED_PAYLOAD
-    if payload != UNSIGNED_PAYLOAD and not _SHA256.fullmatch(payload):
-        raise InvalidArgument(
-            f"{_CONTENT_SHA256} must be {UNSIGNED_PAYLOAD} or a valid sha256 value in a presigned request.",
-            ArgumentName=_CONTENT_SHA256,
-            ArgumentValue=payload,
-        )
-    return payload
+    return UNSIGNED_PAYLOAD if payload is None else payload
 
 
 @lru_cache(CLAIM_PARTS_CACHED)
@@ -656,7 +680,7 @@ def _check_skew(claim: Claim, now_s: int) -> None:
     if abs(claim.time_s - now_s) > SKEW_S_MAX:
         raise RequestTimeTooSkewed(
             RequestTime=claim.timestamp,
-            ServerTime=_iso_extended(now_s),
+            ServerTime=iso_extended(now_s),
             MaxAllowedSkewMilliseconds=SKEW_S_MAX * 1000,
         )
 
@@ -682,8 +706,8 @@ def _query_malformed(why: str) -> S3Error:
 
 def _post_field(name: str) -> S3Error:
     return InvalidArgument(
-        f"Bucket POST must contain a field named '{name}'. If it is specified, please check the order of the "
-        "fields.",
+        f"Bucket POST must contain a field named '{name}'.  "
+        "If it is specified, please check the order of the fields.",
         ArgumentName=name,
         ArgumentValue="",
     )
@@ -756,7 +780,7 @@ def _iso_basic(at_s: int) -> str:
     return datetime.fromtimestamp(at_s, UTC).strftime("%Y%m%dT%H%M%SZ")
 
 
-def _iso_extended(at_s: int) -> str:
+def iso_extended(at_s: int) -> str:
     return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

@@ -70,7 +70,7 @@ def test_a_form_may_be_cut_anywhere(cut, end):
 
 def test_what_follows_the_file_is_ignored_and_read_to_the_end():
     body = Body(form(part("key", b"k"), part("file", b"data"), part("key", b"other"), part("file", b"2")), 5)
-    assert read(body) == ({"key": "k"}, "", b"data")
+    assert read(body) == ({"key": "k"}, None, b"data")
     assert body.read_bytes == len(body.data)
 
 

@@ -33,7 +33,8 @@ def send(server, path, fields, body=BODY, filename="photo.jpg", order=None, head
         for name, value in fields.items()
     ]
     if body is not None:
-        head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{filename}"\r\n'
+        named = "" if filename is None else f'; filename="{filename}"'
+        head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"{named}\r\n'
         file = f"{head}Content-Type: text/x-ignored\r\n\r\n".encode() + body + b"\r\n"
         parts.insert(len(parts) if order is None else order, file)
     data = b"".join(parts) + f"--{boundary}--\r\n".encode()
@@ -124,6 +125,12 @@ def test_the_name_of_the_file_is_its_last_part(s3, server, bucket, filename, key
     fields = signed({"key": "u/${filename}"}, [{"bucket": bucket}, ["starts-with", "$key", "u/"]])
     assert send(server, bucket, fields, filename=filename)[0] == 204
     assert s3.get_object(Bucket=bucket, Key=key)["Body"].read() == BODY
+
+
+def test_a_file_without_a_name_replaces_nothing(s3, server, bucket):
+    fields = signed({"key": "u/${filename}"}, [{"bucket": bucket}, ["starts-with", "$key", "u/"]])
+    assert send(server, bucket, fields, filename=None)[0] == 204
+    assert [found["Key"] for found in s3.list_objects_v2(Bucket=bucket)["Contents"]] == ["u/${filename}"]
 
 
 def test_conditions_are_judged_after_the_name_was_put_in(server, bucket, s3):

@@ -1,6 +1,8 @@
 """Presigned URLs and forms of Signature Version 2, against botocore's signer."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
 from urllib.parse import urlsplit
 
 import boto3
@@ -85,7 +87,7 @@ def change(**parts: str) -> Callable[[SignedRequest], SignedRequest]:
         (change(query="&x-amz-acl=public-read"), SignatureDoesNotMatch),
         (change(query="&Expires=99999999999"), AccessDenied),
         (change(header="x-amz-copy-source: /other/key"), SignatureDoesNotMatch),
-        (change(header="x-amz-content-sha256: STREAMING-UNSIGNED-PAYLOAD-TRAILER"), InvalidRequest),
+        (change(header="x-amz-content-sha256: STREAMING-UNSIGNED-PAYLOAD-TRAILER"), SignatureDoesNotMatch),
         (change(header="Authorization: AWS4-HMAC-SHA256 x"), InvalidRequest),
     ],
 )
@@ -97,14 +99,33 @@ def test_a_changed_request_is_refused(
         proved(changed(request), bucket)
 
 
+def test_a_content_type_other_than_the_one_signed_is_refused() -> None:
+    request, bucket = presigned("put_object", Key="k", ContentType="text/plain")
+    proved(change(header="Content-Type: text/plain")(request), bucket)
+    with pytest.raises(SignatureDoesNotMatch):
+        proved(change(header="Content-Type: text/xml")(request), bucket)
+
+
+def test_a_streaming_payload_is_refused_though_it_was_signed() -> None:
+    request = SignedRequest("PUT", "/bucket/k", "AWSAccessKeyId=KEY&Expires=1&Signature=", [])
+    request = change(header="x-amz-content-sha256: STREAMING-AWS4-HMAC-SHA256-PAYLOAD")(request)
+    claim = sigv2.parse(request, "bucket", is_path_style=True)
+    assert claim is not None
+    claim = replace(claim, signature=sigv2.signature(SECRET, claim.text))
+    with pytest.raises(InvalidRequest):
+        sigv2.verify(claim, SECRET)
+
+
 def test_an_expired_url_and_a_wrong_secret_are_refused() -> None:
     request, bucket = presigned("get_object", Key="k")
     claim = sigv2.parse(request, bucket, is_path_style=True)
     assert claim is not None
-    with pytest.raises(AccessDenied, match="Request has expired"):
+    with pytest.raises(AccessDenied, match="Request has expired") as caught:
         sigv2.check(claim, claim.expires_s + 1)
-    with pytest.raises(SignatureDoesNotMatch):
+    assert datetime.fromisoformat(caught.value.elements["Expires"]).timestamp() == claim.expires_s
+    with pytest.raises(SignatureDoesNotMatch) as mismatch:
         sigv2.verify(claim, "another secret")
+    assert mismatch.value.elements["StringToSignBytes"] == claim.text.encode().hex(" ")
 
 
 def test_a_url_without_this_signature_claims_nothing() -> None:

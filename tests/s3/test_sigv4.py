@@ -355,6 +355,26 @@ def test_an_unsigned_amz_header_is_refused(make, header):
     assert error.elements["HeadersNotSigned"] == header.lower()
 
 
+def test_a_signed_header_may_stand_in_the_query_alone():
+    """An older SDK for JavaScript presigns so, and nobody need send again what the URL says."""
+    encrypted = ("x-amz-server-side-encryption", "aws:kms")
+    query = "x-amz-server-side-encryption=aws%3Akms"
+    url = presigned("PUT", raw_query=query, headers=(HOST, encrypted))
+    authenticate(url)
+    authenticate(without(url, encrypted[0]))
+    other = SignedRequest(url.method, url.raw_path, url.raw_query, [HOST, (encrypted[0], "AES256")])
+    assert refusal(other).code == "SignatureDoesNotMatch"
+    left_out = presigned("PUT", headers=(HOST, encrypted))
+    assert refusal(without(left_out, encrypted[0])).code == "SignatureDoesNotMatch"
+
+
+def test_an_unsigned_header_is_named_before_the_payload_is_looked_at():
+    url = presigned("PUT")
+    sent = [HOST, ("x-amz-date", "20211122T191045Z"), ("x-amz-content-sha256", sigv4.STREAMING_SIGNED)]
+    error = refusal(SignedRequest(url.method, url.raw_path, url.raw_query, sent))
+    assert (error.code, error.elements["HeadersNotSigned"]) == ("AccessDenied", "x-amz-date")
+
+
 def test_an_unsigned_content_sha256_is_signed_by_the_last_line_of_the_canonical_request():
     claim = sigv4.parse_claim(signed())
     assert claim is not None
@@ -641,6 +661,21 @@ def test_a_form_is_proved_by_the_signature_over_its_policy():
         sigv4.verify_post_policy(claim, "e30K", key)
     assert caught.value.code == "SignatureDoesNotMatch"
     assert sigv4.parse_post_claim({"key": "a"}) is None
+    assert sigv4.parse_post_claim({"key": "a", "policy": "e30="}) is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "missing"),
+    [
+        ({"awsaccesskeyid": "a"}, "Signature"),
+        ({"signature": "a"}, "AWSAccessKeyId"),
+        ({"x-amz-date": "20130524T000000Z", "x-amz-signature": "a"}, "X-Amz-Algorithm"),
+    ],
+)
+def test_a_form_that_lacks_part_of_a_signature_is_told_which(fields, missing):
+    with pytest.raises(S3Error) as caught:
+        sigv4.parse_post_claim({"policy": "e30=", **fields})
+    assert caught.value.elements["ArgumentName"] == missing
 
 
 @pytest.mark.parametrize(

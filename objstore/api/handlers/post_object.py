@@ -39,7 +39,7 @@ async def upload(call: Call) -> Reply:
     fields = _expanded(form)
     if "key" not in fields:
         raise InvalidArgument(
-            "Bucket POST must contain a field named 'key'. "
+            "Bucket POST must contain a field named 'key'.  "
             "If it is specified, please check the order of the fields.",
             ArgumentName="key",
             ArgumentValue="",
@@ -76,7 +76,10 @@ async def upload(call: Call) -> Reply:
 
 
 def _expanded(form: Form) -> dict[str, str]:
-    """The fields with `${filename}` replaced by the file's name, without any directories before it."""
+    """The fields with `${filename}` replaced by the file's name, without any directories before it; a file
+    without a name replaces nothing."""
+    if form.filename is None:
+        return dict(form.fields)
     filename = _PATH_END.split(form.filename)[-1]
     expanded = {name: value.replace(FILENAME, filename) for name, value in form.fields.items()}
     if sum(map(len, expanded.values())) > 2 * FIELDS_BYTES_MAX:
