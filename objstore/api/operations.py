@@ -66,6 +66,8 @@ from objstore.s3.documents.website import WebsiteConfiguration
 LISTENING: Final = frozenset({"ping", "suffix"})
 NO_UPLOADS: Final = "Anonymous users cannot initiate multipart uploads.  Please authenticate."
 NO_COPIES: Final = "Anonymous users cannot copy objects.  Please authenticate."
+NO_CALLS: Final = "Anonymous users cannot invoke this API. Please authenticate."
+NO_CONTROLS: Final = "s3:{}BucketOwnershipControls does not support Anonymous requests!"
 DIRECTORY: Final = "Belongs to directory buckets, which this server has none of."
 TABLES: Final = "Belongs to S3 Metadata's tables, which need a table service beside the object store."
 LAMBDA: Final = "Belongs to Object Lambda, which runs code on its way through AWS."
@@ -74,7 +76,7 @@ LAMBDA: Final = "Belongs to Object Lambda, which runs code on its way through AW
 OPERATIONS: Final = (
     # Buckets.
     Operation("ListBuckets",        "GET",    "service", (),                       "s3:ListAllMyBuckets",  buckets.list_all),
-    Operation("CreateBucket",       "PUT",    "bucket",  (),                       "s3:CreateBucket",      buckets.create, document=CreateBucketConfiguration, is_document_optional=True),
+    Operation("CreateBucket",       "PUT",    "bucket",  (),                       "s3:CreateBucket",      buckets.create, document=CreateBucketConfiguration, is_document_optional=True, anonymous_refusal=NO_CALLS),
     Operation("HeadBucket",         "HEAD",   "bucket",  (),                       "s3:ListBucket",        buckets.head),
     Operation("DeleteBucket",       "DELETE", "bucket",  (),                       "s3:DeleteBucket",      buckets.delete),
     Operation("GetBucketLocation",  "GET",    "bucket",  ("location",),            "s3:GetBucketLocation", buckets.location),
@@ -97,7 +99,7 @@ OPERATIONS: Final = (
     Operation("PostObject",         "POST",   "bucket",  (),                       None,              post_object.upload, event="s3:ObjectCreated:Post"),  # the form in the body says who asks
     Operation("RenameObject",       "PUT",    "object",  ("renameObject",),        "s3:PutObject",    renaming.rename, event="s3:ObjectCreated:Copy"),
     Operation("RestoreObject",      "POST",   "object",  ("restore",),             "s3:RestoreObject", restoring.restore, document=RestoreRequest, event="s3:ObjectRestore:Post"),
-    Operation("SelectObjectContent", "POST",  "object",  ("select", "select-type=2"), "s3:GetObject", select.select, document=SelectObjectContentRequest),
+    Operation("SelectObjectContent", "POST",  "object",  ("select", "select-type=2"), "s3:GetObject", select.select, document=SelectObjectContentRequest, anonymous_refusal=NO_CALLS),
     Operation("GetObjectTorrent",   "GET",    "object",  ("torrent",),             "s3:GetObjectTorrent", objects.torrent, version_action="s3:GetObjectVersionTorrent"),
     Operation("WriteGetObjectResponse", "POST", "bucket", (),                      "s3-object-lambda:WriteGetObjectResponse", None, header="x-amz-request-route", reason=LAMBDA),
 
@@ -111,7 +113,7 @@ OPERATIONS: Final = (
 
     # Subresources of objects.
     Operation("GetObjectAcl",         "GET",    "object", ("acl",),        "s3:GetObjectAcl",        acl.get_of_object, version_action="s3:GetObjectVersionAcl"),
-    Operation("PutObjectAcl",         "PUT",    "object", ("acl",),        "s3:PutObjectAcl",        acl.put_of_object, document=AccessControlPolicy, is_document_optional=True, version_action="s3:PutObjectVersionAcl", event="s3:ObjectAcl:Put"),
+    Operation("PutObjectAcl",         "PUT",    "object", ("acl",),        "s3:PutObjectAcl",        acl.put_of_object, document=AccessControlPolicy, is_document_optional=True, version_action="s3:PutObjectVersionAcl", event="s3:ObjectAcl:Put", anonymous_refusal=NO_CALLS),
     Operation("GetObjectTagging",     "GET",    "object", ("tagging",),    "s3:GetObjectTagging",    object_tagging.get, version_action="s3:GetObjectVersionTagging"),
     Operation("PutObjectTagging",     "PUT",    "object", ("tagging",),    "s3:PutObjectTagging",    object_tagging.put, document=Tagging, is_judged_by_document=True, version_action="s3:PutObjectVersionTagging", event="s3:ObjectTagging:Put"),
     Operation("DeleteObjectTagging",  "DELETE", "object", ("tagging",),    "s3:DeleteObjectTagging", object_tagging.delete, version_action="s3:DeleteObjectVersionTagging", event="s3:ObjectTagging:Delete"),
@@ -131,7 +133,7 @@ OPERATIONS: Final = (
     Operation("GetBucketAccelerateConfiguration", "GET", "bucket", ("accelerate",), "s3:GetAccelerateConfiguration", bucket_subresources.get),
     Operation("PutBucketAccelerateConfiguration", "PUT", "bucket", ("accelerate",), "s3:PutAccelerateConfiguration", bucket_subresources.put, document=AccelerateConfiguration),
     Operation("GetBucketAcl",          "GET",    "bucket", ("acl",),        "s3:GetBucketAcl",         acl.get_of_bucket),
-    Operation("PutBucketAcl",          "PUT",    "bucket", ("acl",),        "s3:PutBucketAcl",         acl.put_of_bucket, document=AccessControlPolicy, is_document_optional=True),
+    Operation("PutBucketAcl",          "PUT",    "bucket", ("acl",),        "s3:PutBucketAcl",         acl.put_of_bucket, document=AccessControlPolicy, is_document_optional=True, anonymous_refusal=NO_CALLS),
     Operation("GetBucketAnalyticsConfiguration",    "GET",    "bucket", ("analytics", "id"), "s3:GetAnalyticsConfiguration", bucket_subresources.get_one),
     Operation("PutBucketAnalyticsConfiguration",    "PUT",    "bucket", ("analytics", "id"), "s3:PutAnalyticsConfiguration", bucket_subresources.put_one, document=AnalyticsConfiguration),
     Operation("DeleteBucketAnalyticsConfiguration", "DELETE", "bucket", ("analytics", "id"), "s3:PutAnalyticsConfiguration", bucket_subresources.delete_one),
@@ -161,9 +163,9 @@ OPERATIONS: Final = (
     Operation("ListBucketMetricsConfigurations",  "GET",    "bucket", ("metrics",),      "s3:GetMetricsConfiguration", bucket_subresources.list_family),
     Operation("GetBucketNotificationConfiguration", "GET", "bucket", ("notification",), "s3:GetBucketNotification", bucket_subresources.get),
     Operation("PutBucketNotificationConfiguration", "PUT", "bucket", ("notification",), "s3:PutBucketNotification", notification.put, document=NotificationConfiguration),
-    Operation("GetBucketOwnershipControls",    "GET",    "bucket", ("ownershipControls",), "s3:GetBucketOwnershipControls", bucket_subresources.get),
-    Operation("PutBucketOwnershipControls",    "PUT",    "bucket", ("ownershipControls",), "s3:PutBucketOwnershipControls", policy.put_ownership, document=OwnershipControls, is_judged_by_document=True),
-    Operation("DeleteBucketOwnershipControls", "DELETE", "bucket", ("ownershipControls",), "s3:PutBucketOwnershipControls", bucket_subresources.delete),
+    Operation("GetBucketOwnershipControls",    "GET",    "bucket", ("ownershipControls",), "s3:GetBucketOwnershipControls", bucket_subresources.get, anonymous_refusal=NO_CONTROLS.format("Get")),
+    Operation("PutBucketOwnershipControls",    "PUT",    "bucket", ("ownershipControls",), "s3:PutBucketOwnershipControls", policy.put_ownership, document=OwnershipControls, is_judged_by_document=True, anonymous_refusal=NO_CONTROLS.format("Put")),
+    Operation("DeleteBucketOwnershipControls", "DELETE", "bucket", ("ownershipControls",), "s3:PutBucketOwnershipControls", bucket_subresources.delete, anonymous_refusal=NO_CONTROLS.format("Put")),
     Operation("GetBucketPolicy",       "GET",    "bucket", ("policy",),       "s3:GetBucketPolicy",       policy.get),
     Operation("PutBucketPolicy",       "PUT",    "bucket", ("policy",),       "s3:PutBucketPolicy",       policy.put, document=bytes),
     Operation("DeleteBucketPolicy",    "DELETE", "bucket", ("policy",),       "s3:DeleteBucketPolicy",    policy.delete),

@@ -105,7 +105,7 @@ def check(announced: Integrity, md5: bytes, checksum_value: str | None, trailers
     if announced.content_md5 is not None and announced.content_md5 != md5:
         raise BadDigest(
             "The Content-MD5 you specified did not match what we received.",
-            ExpectedDigest=checksums.encoded(announced.content_md5),
+            ExpectedDigest=announced.content_md5.hex(),  # in another form than the other, as S3 has it
             CalculatedDigest=checksums.encoded(md5),
         )
     expected = announced.value

@@ -266,6 +266,18 @@ def test_a_policy_has_at_most_20_kilobytes_besides_white_space(s3, bucket, other
     assert refused(s3.put_bucket_policy, Bucket=bucket, Policy=json.dumps(fits)) == (400, "MalformedPolicy")
 
 
+def test_what_nobody_may_without_signing_whatever_is_allowed_to_everybody(s3, shared, anonymous):
+    s3.put_bucket_policy(Bucket=shared, Policy=policy(statement(shared, "s3:*")))
+    anonymous.put_object(Bucket=shared, Key="key", Body=b"")
+    assert refused(anonymous.get_bucket_policy, Bucket=shared) == (405, "MethodNotAllowed")
+    assert refused(anonymous.put_bucket_policy, Bucket=shared, Policy="{}") == (405, "MethodNotAllowed")
+    assert refused(anonymous.delete_bucket_policy, Bucket=shared) == (405, "MethodNotAllowed")
+    assert refused(anonymous.put_bucket_acl, Bucket=shared, ACL="private") == DENIED
+    assert refused(anonymous.put_object_acl, Bucket=shared, Key="key", ACL="private") == DENIED
+    assert refused(anonymous.get_bucket_ownership_controls, Bucket=shared) == DENIED
+    assert refused(anonymous.delete_bucket_ownership_controls, Bucket=shared) == DENIED
+
+
 def test_only_the_owner_puts_one_unless_allowed(s3, bucket, other, anonymous, other_id):
     document = policy(statement(bucket, "s3:*", {"CanonicalUser": other_id}))
     for client in (other, anonymous):

@@ -91,3 +91,12 @@ def test_the_checksum_of_a_whole_object_may_count_its_parts() -> None:
     assert checksum_in(headers, composite=True) == Checksum("CRC32", CRC32 + "-2")
     with pytest.raises(InvalidRequest):
         checksum_in(headers)
+
+
+def test_what_is_told_of_a_wrong_content_md5() -> None:
+    with pytest.raises(BadDigest) as caught:
+        check(Integrity(content_md5=bytes(16)), b"\xff" * 16, None, {})
+    assert caught.value.elements == {"ExpectedDigest": "0" * 32, "CalculatedDigest": "/" * 21 + "w=="}
+    with pytest.raises(InvalidDigest) as invalid:
+        parse_integrity({"content-md5": "none"})
+    assert invalid.value.elements == {"Content-MD5": "none"}
