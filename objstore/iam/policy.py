@@ -23,7 +23,7 @@ from objstore.iam.conditions import (
 )
 from objstore.iam.patterns import Lookup, Text
 from objstore.iam.principals import EVERYONE, Principal, parse_principal
-from objstore.iam.vocabulary import ACTIONS, BUCKET_ACTIONS, OBJECT_ACTIONS, condition_key
+from objstore.iam.vocabulary import ACTIONS, ACTIONS_OF_KEY, BUCKET_ACTIONS, OBJECT_ACTIONS, condition_key
 from objstore.model import Identity
 from objstore.s3.errors import MalformedPolicy
 
@@ -272,6 +272,9 @@ class _Reader:
         texts = self._resources(_strings(resources, "Policy has invalid resource"))
         if not is_not_action and not is_not_resource:
             _check_fit(by_entry, texts)
+        conditions = tuple(self._conditions(written.get("Condition", {})))
+        if not is_not_action:
+            _check_conditions_fit(by_entry, conditions)
         return Statement(
             sid=sid,
             effect=Decision(effect),
@@ -280,7 +283,7 @@ class _Reader:
             actions=ACTIONS - meant if is_not_action else meant,
             resources=texts,
             is_not_resource=is_not_resource,
-            conditions=tuple(self._conditions(written.get("Condition", {}))),
+            conditions=conditions,
         )
 
     def _text(self, written: str, complaint: str) -> Text:
@@ -377,6 +380,14 @@ def _actions(written: Sequence[str]) -> list[frozenset[str]]:
             _refuse("Policy has invalid action", name)
         by_entry.append(meant)
     return by_entry
+
+
+def _check_conditions_fit(by_entry: Sequence[frozenset[str]], conditions: Sequence[Condition]) -> None:
+    """Every entry names an action whose requests may have what each condition asks about."""
+    for condition in conditions:
+        having = ACTIONS_OF_KEY.get(condition.key, ACTIONS)
+        if any(having.isdisjoint(actions) for actions in by_entry):
+            _refuse("Conditions do not apply to combination of actions and resources in statement")
 
 
 def _check_fit(by_entry: Sequence[frozenset[str]], resources: Sequence[Text]) -> None:

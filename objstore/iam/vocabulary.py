@@ -6,6 +6,7 @@ Source: Service Authorization Reference, "Actions, resources, and condition keys
 that begin with Listen are MinIO's.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 _OBJECT: Final = """
@@ -87,6 +88,18 @@ CONDITION_KEYS: Final = frozenset(
     for name in names.split()
 )
 """Condition keys by their whole name, lower case."""
+
+_LISTINGS: Final = _names("ListBucket ListBucketVersions")
+
+ACTIONS_OF_KEY: Final[Mapping[str, frozenset[str]]] = {
+    "s3:prefix": _LISTINGS,
+    "s3:delimiter": _LISTINGS,
+    "s3:max-keys": _LISTINGS,
+    "s3:versionid": frozenset(action for action in OBJECT_ACTIONS if "version" in action),
+    "s3:x-amz-acl": _names("CreateBucket PutBucketAcl PutObject PutObjectAcl PutObjectVersionAcl"),
+}
+"""Condition keys that only requests for some actions have (lower case, both): of others, a condition on them
+would say nothing, or everything."""
 
 CONDITION_KEY_PREFIXES: Final = (
     "aws:principaltag/",

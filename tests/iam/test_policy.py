@@ -1,7 +1,7 @@
 """Policies: what is refused when one is put, what it decides, and when it is public."""
 
 import json
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -20,6 +20,10 @@ EVERYTHING = [f"arn:aws:s3:::{BUCKET}", f"arn:aws:s3:::{BUCKET}/*"]
 
 def nothing(key: str) -> None:
     """Looks nothing up."""
+
+
+LIST: Final[dict[str, Any]] = {"Action": "s3:ListBucket", "Resource": f"arn:aws:s3:::{BUCKET}"}
+PREFIX: Final = {"StringEquals": {"s3:prefix": "a"}}
 
 
 def statement(**change: Any) -> dict[str, Any]:
@@ -104,6 +108,11 @@ def judged(
         ({"Condition": {"NullIfExists": {"s3:prefix": "true"}}}, "Invalid Condition type : NullIfExists"),
         ({"Condition": {"ForSomeValues:StringEquals": {"s3:prefix": "a"}}}, "Invalid Condition type"),
         ({"Condition": {"Null": {"s3:prefix": "perhaps"}}}, "Invalid value"),
+        ({"Condition": PREFIX}, "Conditions do not apply"),
+        ({"Condition": PREFIX, **LIST, "Action": ["s3:ListBucket", "s3:GetBucketAcl"]}, "Conditions do not"),
+        ({"Condition": PREFIX, **LIST, "Action": "s3:ListBucketMultipartUploads"}, "Conditions do not apply"),
+        ({"Condition": {"Bool": {"s3:VersionId": "true"}}}, "Conditions do not apply"),
+        ({"Condition": {"StringEquals": {"s3:x-amz-acl": "private"}}}, "Conditions do not apply"),
         ({"Condition": {"Bool": {"aws:SecureTransport": "yes"}}}, "Invalid value"),
         ({"Condition": {"NumericLessThan": {"s3:max-keys": "NaN"}}}, "Invalid value"),
         ({"Condition": {"DateEquals": {"aws:CurrentTime": "tomorrow"}}}, "Invalid value"),
@@ -162,8 +171,14 @@ def test_what_is_no_policy_is_refused(data: bytes, message: str) -> None:
         {"Resource": "*"},
         {"Action": "*"},
         {"Action": "s3:*", "Resource": f"arn:aws:s3:::{BUCKET}/*"},
-        {"Condition": {"NumericLessThan": {"s3:max-keys": 10}, "Bool": {"aws:SecureTransport": True}}},
-        {"Condition": {"stringequalsifexists": {"S3:PREFIX": ["a", "b"]}}},
+        {
+            "Condition": {"NumericLessThan": {"s3:max-keys": 10}, "Bool": {"aws:SecureTransport": True}},
+            **LIST,
+        },
+        {"Condition": {"stringequalsifexists": {"S3:PREFIX": ["a", "b"]}}, **LIST},
+        {"Condition": PREFIX, "Action": "s3:*", "Resource": "*"},
+        {"Condition": PREFIX, "Action": None, "NotAction": "s3:GetObject"},
+        {"Condition": {"StringEquals": {"s3:VersionId": "a"}}, "Action": "s3:GetObject*"},
         {"Condition": {"IpAddress": {"aws:SourceIp": "${aws:username, '10.0.0.0/8'}"}}},
     ],
 )
@@ -275,7 +290,7 @@ def test_no_wildcard_of_an_arn_reaches_over_a_colon() -> None:
         ({"Condition": {"ArnLike": {"aws:SourceArn": "arn:aws:s3:::source"}}}, False),
         ({"Condition": {"ArnLike": {"aws:SourceArn": "arn:aws:s3:::*"}}}, True),
         ({"Condition": {"StringEquals": {"aws:Referer": "http://example.org"}}}, True),
-        ({"Condition": {"StringEquals": {"s3:prefix": "a"}}}, True),
+        ({"Condition": PREFIX, **LIST}, True),
         ({"Condition": {"IpAddress": {"aws:SourceIp": "203.0.113.0/24"}}}, False),
         ({"Condition": {"IpAddress": {"aws:SourceIp": ["203.0.113.0/24", "0.0.0.0/1"]}}}, True),
         ({"Condition": {"IpAddress": {"aws:SourceIp": "2001:db8::/31"}}}, True),

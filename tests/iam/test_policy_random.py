@@ -57,14 +57,20 @@ KINDS: list[tuple[list[str], list[str], list[str], list[str]]] = [
             f"String{c}"
             for c in ("Equals", "NotEquals", "Like", "NotLike", "EqualsIgnoreCase", "NotEqualsIgnoreCase")
         ],
-        ["s3:prefix", "aws:Referer", "S3:Prefix", "s3:ExistingObjectTag/Team", "s3:RequestObjectTagKeys"],
+        [
+            "aws:UserAgent",
+            "aws:Referer",
+            "AWS:userAgent",
+            "s3:ExistingObjectTag/Team",
+            "s3:RequestObjectTagKeys",
+        ],
         TEXTS,
         ["", "ann", "bob", "Ann", "a*", "abc", "*"],
     ),
     (
         [f"Numeric{c}" for c in ("Equals", "NotEquals", "LessThan", "LessThanEquals", "GreaterThan")]
         + ["NumericGreaterThanEquals"],
-        ["s3:max-keys"],
+        ["s3:signatureAge"],
         NUMBERS,
         [*NUMBERS, "junk", ""],
     ),
