@@ -445,7 +445,10 @@ def _not_offered(operation: Operation) -> S3Error:
 
 _MALFORMED: Final[Mapping[type[Any], type[S3Error]]] = {AccessControlPolicy: errors.MalformedACL}
 """What S3 says instead of MalformedXML of a few documents."""
-_MISSING: Final[Mapping[type[Any], type[S3Error]]] = {CompleteMultipartUpload: errors.MalformedXML}
+_MISSING: Final[Mapping[type[Any], type[S3Error]]] = {
+    CompleteMultipartUpload: errors.MalformedXML,
+    bytes: errors.MalformedPolicy,  # the one document that is no XML
+}
 """What S3 says instead of MissingRequestBodyError where a few documents are not there."""
 
 

@@ -132,8 +132,12 @@ class BucketExists(Refusal):
     """detail: bucket (name), owner_id."""
 
 
+class Overtaken(Refusal):
+    """The object was put or deleted since the upload began that is to replace it. detail: condition, key."""
+
+
 class BucketNotEmpty(Refusal):
-    """detail: bucket (name)."""
+    """detail: bucket (name), versioned (whether there may be more versions than listings of keys show)."""
 
 
 class TooManyBuckets(Refusal):

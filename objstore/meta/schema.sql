@@ -90,7 +90,8 @@ CREATE TABLE garbage (
 ) WITHOUT ROWID;
 CREATE INDEX garbage_by_age ON garbage (since_ms, blob_id);
 
--- Multipart uploads under way. Upload ids sort by the time they were made.
+-- Multipart uploads under way. Upload ids sort by the time they were made. sequence: what has a larger one was
+-- made later. is_overtaken: the key's object was deleted since.
 CREATE TABLE uploads (
     bucket_id BIGINT NOT NULL,
     key BLOB NOT NULL,
@@ -100,6 +101,8 @@ CREATE TABLE uploads (
     attributes BLOB NOT NULL,
     tags BLOB,
     lock BLOB,
+    sequence BIGINT NOT NULL,
+    is_overtaken SMALLINT NOT NULL,
     PRIMARY KEY (bucket_id, key, upload_id)
 ) WITHOUT ROWID;
 

@@ -98,11 +98,11 @@ class WritePreconditions:
     if_none_match: str | None = None
 
 
-def parse_write_conditions(headers: Mapping[str, str]) -> WritePreconditions:
+def parse_write_conditions(headers: Mapping[str, str], *, is_delete: bool = False) -> WritePreconditions:
     """The conditions of a write (lower-case header names).
 
-    Raises NotImplemented for an If-None-Match that is not `*`, or for both headers at once;
-    InvalidArgument for an empty one.
+    Raises NotImplemented for an If-None-Match that is not `*`, for an If-Match that is (which S3 offers to
+    deletes alone), or for both headers at once; InvalidArgument for an empty one.
     """
     if_match, if_none_match = headers.get("if-match"), headers.get("if-none-match")
     for name, value in (("If-Match", if_match), ("If-None-Match", if_none_match)):
@@ -110,9 +110,20 @@ def parse_write_conditions(headers: Mapping[str, str]) -> WritePreconditions:
             raise InvalidArgument(
                 f"The {name} header must not be empty.", ArgumentName=name, ArgumentValue=""
             )
-    if if_none_match is not None and (if_none_match.strip() != "*" or if_match is not None):
-        raise errors.NotImplemented(Header="If-None-Match")
+    if if_match is not None and if_none_match is not None:
+        raise _not_offered(
+            "If-Match,If-None-Match", "Multiple conditional request headers present in the request"
+        )
+    if if_none_match is not None and if_none_match.strip() != "*":
+        raise _not_offered("If-None-Match")
+    if if_match is not None and if_match.strip() == "*" and not is_delete:
+        raise _not_offered("If-Match")
     return WritePreconditions(if_match, "*" if if_none_match is not None else None)
+
+
+def _not_offered(header: str, why: str | None = None) -> errors.NotImplemented:
+    why = why or f"We don't accept the provided value of {header} header for this API"
+    return errors.NotImplemented(Header=header, additionalMessage=why)
 
 
 def etag_matches(header: str, etag: str, *, is_weak: bool = False) -> bool:

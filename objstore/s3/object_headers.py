@@ -202,7 +202,7 @@ def parse_tagging(value: str) -> dict[str, str]:
     except (ValueError, UnicodeError):
         pairs = [("", "")]
     keys = {key for key, _ in pairs}
-    if "" in keys or len(keys) < len(pairs) or _LONE_PERCENT.search(value):
+    if "" in keys or len(keys) < len(pairs) or "," in value or _LONE_PERCENT.search(value):
         raise InvalidArgument(
             "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters"
             " without tag name duplicates.",
@@ -213,8 +213,12 @@ def parse_tagging(value: str) -> dict[str, str]:
     return dict(pairs)
 
 
-def check_tags(pairs: Iterable[tuple[str, str]], limit: int = TAGS_MAX) -> None:
-    """The limits of a tag set. Raises TooManyTags, InvalidTag."""
+def check_tags(
+    pairs: Iterable[tuple[str, str]],
+    limit: int = TAGS_MAX,
+    reserved: str = "Your TagKey cannot be prefixed with aws:",
+) -> None:
+    """The limits of a tag set. Raises TooManyTags, InvalidTag (with the words `reserved`: a key `aws:…`)."""
     tags = list(pairs)
     if len(tags) > limit:
         raise TooManyTags(f"Object tags cannot be greater than {limit}")
@@ -226,7 +230,7 @@ def check_tags(pairs: Iterable[tuple[str, str]], limit: int = TAGS_MAX) -> None:
                 "The TagValue you have provided is invalid", TagKey=key, TagValue=ascii(value)[1:-1]
             )
         if key.startswith("aws:"):
-            raise InvalidTag("System tags cannot be added/updated by requester", TagKey=key)
+            raise InvalidTag(reserved, TagKey=key)
 
 
 def _is_tag_text(text: str) -> bool:

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from objstore.s3.errors import InvalidArgument, InvalidRange
+from objstore.s3.errors import InvalidArgument, InvalidRange, InvalidRequest
 
 _RANGE: Final = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII | re.IGNORECASE)
 _DIGITS_MAX: Final = 19
@@ -62,18 +62,21 @@ def parse_range(header: str | None, size: int) -> Range | None:
 def parse_copy_range(header: str, size: int) -> Range:
     """The bytes x-amz-copy-source-range asks of a source of `size` bytes.
 
-    Both ends must be given and exist: raises InvalidArgument otherwise.
+    Both ends must be given and exist: raises InvalidArgument otherwise, InvalidRequest where no byte of the
+    range exists.
     """
     match = _RANGE.fullmatch(header)
-    if match is None or not all(match.groups()):
+    first, last = map(_number, match.groups()) if match is not None and all(match.groups()) else (1, 0)
+    if first > last:
         raise InvalidArgument(
             "The x-amz-copy-source-range value must be of the form bytes=first-last where first and last are "
             "the zero-based offsets of the first and last bytes to copy",
             ArgumentName="x-amz-copy-source-range",
             ArgumentValue=header,
         )
-    first, last = map(_number, match.groups())
-    if not first <= last < size:
+    if first >= size:
+        raise InvalidRequest("The specified copy range is invalid for the source object size")
+    if last >= size:
         raise InvalidArgument(
             f"Range specified is not valid for source object of size: {size}",
             ArgumentName="x-amz-copy-source-range",

@@ -81,13 +81,18 @@ def version_id_of(upload_id: str) -> str:
     return hashlib.blake2b(upload_id.encode(), digest_size=16, person=b"objstore-version").hexdigest()
 
 
+def is_version_id(text: str) -> bool:
+    """Whether this could be a version's id."""
+    return text == NULL_VERSION or _ID.fullmatch(text) is not None
+
+
 def check_version_id(version_id: str, parameter: str = "versionId") -> str:
     """`version_id`, if it could be one (or `null`); raises InvalidArgument, naming the parameter."""
     if version_id == "":
         raise InvalidArgument(
             "Version id cannot be the empty string", ArgumentName=parameter, ArgumentValue=""
         )
-    if version_id != NULL_VERSION and not _ID.fullmatch(version_id):
+    if not is_version_id(version_id):
         raise InvalidArgument(
             "Invalid version id specified", ArgumentName=parameter, ArgumentValue=version_id
         )

@@ -9,7 +9,7 @@ from objstore.events.records import Origin
 from objstore.meta.commands import Deleted
 from objstore.model import Bucket, Replica
 from objstore.s3 import names, tokens
-from objstore.s3.errors import S3Error
+from objstore.s3.errors import NoSuchVersion, S3Error
 from objstore.service.failures import translate
 from objstore.service.objects import DeleteConditions, Objects
 
@@ -82,8 +82,8 @@ class Deletions:
     ) -> list[Deleted | S3Error]:
         """What became of each, in the order given; each is committed (or refused) by itself.
 
-        `allow` raises the S3 error of a deletion that the caller may not make. The same key twice is
-        deleted twice, in order. Raises only what nobody foresaw.
+        `allow` raises the S3 error of a deletion that the caller may not make. What could be no version's id
+        is NoSuchVersion here. The same key twice is deleted twice, in order. Raises only what nobody foresaw.
         """
         turn = asyncio.Semaphore(DELETES_AT_ONCE)
 
@@ -91,6 +91,7 @@ class Deletions:
             async with turn:
                 try:
                     await allow(deletion)
+                    _check_version(deletion)
                     return await self.delete(
                         bucket,
                         deletion,
@@ -108,3 +109,9 @@ class Deletions:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(one(deletion)) for deletion in deletions]
         return [task.result() for task in tasks]
+
+
+def _check_version(deletion: Deletion) -> None:
+    version_id = deletion.version_id
+    if version_id is not None and not tokens.is_version_id(version_id):
+        raise NoSuchVersion(Key=deletion.key, VersionId=version_id)

@@ -78,6 +78,13 @@ def _state(refusal: meta.BucketStateInvalid) -> S3Error:
     return errors.InvalidBucketState(_BECAUSE.get(refusal.detail.get("because", "")))
 
 
+def _not_empty(refusal: meta.BucketNotEmpty) -> S3Error:
+    words = "The bucket you tried to delete is not empty. You must delete all versions in the bucket."
+    return _with(
+        errors.BucketNotEmpty, words if refusal.detail.get("versioned") else None, BucketName="bucket"
+    )(refusal)
+
+
 def marker_headers(version_id: str) -> dict[str, str]:
     """How an answer tells of the delete marker that it met."""
     return {"x-amz-delete-marker": "true", "x-amz-version-id": version_id}
@@ -139,7 +146,7 @@ _ANSWERS: Final[dict[type[BaseException], Callable[[Any], S3Error]]] = {
     # Facts: answers that say no.
     meta.BucketMissing: _with(errors.NoSuchBucket, BucketName="bucket"),
     meta.BucketExists: _with(errors.BucketAlreadyExists, BucketName="bucket"),
-    meta.BucketNotEmpty: _with(errors.BucketNotEmpty, BucketName="bucket"),
+    meta.BucketNotEmpty: _not_empty,
     meta.TooManyBuckets: _says(errors.TooManyBuckets),
     meta.BucketStateInvalid: _state,
     meta.IsDeleteMarker: _is_marker,
@@ -148,6 +155,7 @@ _ANSWERS: Final[dict[type[BaseException], Callable[[Any], S3Error]]] = {
     meta.UploadMissing: _with(errors.NoSuchUpload, UploadId="upload_id"),
     meta.PartInvalid: _with(errors.InvalidPart, UploadId="upload_id", PartNumber="part_number", ETag="etag"),
     meta.ConditionFailed: _with(errors.PreconditionFailed, Condition="condition"),
+    meta.Overtaken: _with(errors.ConditionalRequestConflict, Condition="condition", Key="key"),
     meta.MfaRequired: _says(errors.MfaRequired),
     meta.Locked: _says(errors.AccessDenied, "Access Denied because object protected by object lock."),
     meta.NotArchived: _with(

@@ -15,7 +15,7 @@ from objstore.meta.commands import (
     WriteConditions,
     with_default,
 )
-from objstore.meta.interface import Unavailable
+from objstore.meta.interface import KeyMissing, Unavailable
 from objstore.meta.layout import Layout
 from objstore.meta.queries import PartPage
 from objstore.meta.sqlite import Query
@@ -36,7 +36,7 @@ from objstore.s3.integrity import NO_INTEGRITY, Integrity
 from objstore.s3.ranges import Range
 from objstore.service.encryption import Encryptions
 from objstore.service.facts import Facts
-from objstore.service.failures import is_marker, marker_headers
+from objstore.service.failures import is_marker, marker_headers, translate
 from objstore.service.notifications import Notifications
 from objstore.service.reader import Reader, Stream
 from objstore.service.restores import with_readable_bytes
@@ -301,13 +301,17 @@ class Objects:
     ) -> ObjectVersion:
         """Give the current version, or the one named, these tags and no others; the version.
 
-        Raises InvalidArgument (no such version id), Refusal, MetadataError.
+        Raises InvalidArgument (no such version id), NoSuchKey (telling of a delete marker in its headers),
+        Refusal, MetadataError.
         """
         if version_id is not None:
             tokens.check_version_id(version_id)
         command = ReplaceAttributes(bucket.id, key, version_id, tags=tags)
         announced = self._notifications.announced(command, bucket, key, origin, is_replicated=is_replicated)
-        return await self._facts.write(announced)
+        try:
+            return await self._facts.write(announced)
+        except KeyMissing as exc:
+            raise (translate(exc) or exc) from None
 
 
 def check_lock(bucket: Bucket, lock: ObjectLock | None) -> None:

@@ -5,6 +5,7 @@ storage, time or transactions: version ids and ETags are told to it. An answer t
 Refused(name), named as in objstore.meta.interface.
 """
 
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
@@ -26,11 +27,16 @@ class Version:
     content: Any = None
     size: int = 0
     is_delete_marker: bool = False
+    made: int = field(default=0, compare=False)
+    """By the model's own count."""
 
 
 @dataclass
 class Upload:
     key: str
+    began: int
+    is_overtaken: bool = False
+    """The key's current version was removed since."""
     parts: dict[int, Version] = field(default_factory=dict)
 
 
@@ -65,6 +71,7 @@ class Model:
 
     def __init__(self) -> None:
         self.buckets: dict[str, Bucket] = {}
+        self.count = itertools.count(1)
         self.completed: dict[str, tuple[str, str, str, Any]] = {}
         """Upload id → bucket, key, version id and list of a Complete that succeeded."""
 
@@ -129,7 +136,10 @@ class Model:
 
     def delete(self, name: str, key: str, new_version_id: str) -> Deleted:
         bucket = self._bucket(name)
-        existed = bucket.current(key) is not None
+        current = bucket.current(key)
+        existed = current is not None
+        if current is not None and bucket.versioning != ENABLED and current.version_id == NULL:
+            self._overtake(bucket, key)
         if bucket.versioning == NEVER:
             bucket.keys.pop(key, None)
             return Deleted(None, False, existed)
@@ -143,6 +153,8 @@ class Model:
             version = self.get(name, key, version_id)
         except Refused:
             return Deleted(shown, False, False)
+        if bucket.current(key) == version:
+            self._overtake(bucket, key)
         self._remove(bucket, key, version_id)
         return Deleted(shown, version.is_delete_marker, True)
 
@@ -150,8 +162,14 @@ class Model:
         if bucket.versioning != ENABLED:
             version = replace(version, version_id=NULL)
             self._remove(bucket, key, NULL)
+        version = replace(version, made=next(self.count))
         bucket.keys.setdefault(key, []).insert(0, version)
         return version
+
+    def _overtake(self, bucket: Bucket, key: str) -> None:
+        for upload in bucket.uploads.values():
+            if upload.key == key:
+                upload.is_overtaken = True
 
     def _remove(self, bucket: Bucket, key: str, version_id: str) -> None:
         left = [version for version in bucket.keys.get(key, []) if version.version_id != version_id]
@@ -163,7 +181,7 @@ class Model:
     # Uploads
 
     def create_upload(self, name: str, key: str, upload_id: str) -> None:
-        self._bucket(name).uploads[upload_id] = Upload(key)
+        self._bucket(name).uploads[upload_id] = Upload(key, next(self.count))
 
     def put_part(self, name: str, key: str, upload_id: str, part_number: int, part: Version) -> None:
         self._upload(name, key, upload_id).parts[part_number] = part
@@ -194,6 +212,11 @@ class Model:
                 return standing
         upload = self._upload(name, key, upload_id)
         self.check(name, key, if_match, if_none_match)
+        if if_match is not None or if_none_match is not None:
+            bucket = self.buckets[name]
+            made = max((version.made for version in bucket.keys.get(key, [])[:1]), default=0)
+            if made > upload.began or (upload.is_overtaken and bucket.current(key) is None):
+                raise Refused("Overtaken")
         if any(number not in upload.parts for number in named):
             raise Refused("PartInvalid")
         parts = [upload.parts[number] for number in named]

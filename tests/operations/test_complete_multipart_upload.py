@@ -208,8 +208,31 @@ def test_conditions(s3: Any, bucket: str) -> None:
         complete(s3, bucket, upload_id, parts, IfNoneMatch="*")
     with refused("PreconditionFailed", 412):
         complete(s3, bucket, upload_id, parts, IfMatch='"other"')
-    complete(s3, bucket, upload_id, parts, IfMatch=etag)
+    with refused("ConditionalRequestConflict", 409) as caught:  # an object that was put since it began
+        complete(s3, bucket, upload_id, parts, IfMatch=etag)
+    assert caught.value.response["Error"]["Condition"] == "If-Match"
+    upload_id = begin(s3, bucket)
+    complete(s3, bucket, upload_id, put_parts(s3, bucket, upload_id, b"data"), IfMatch=etag)
     assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"data"
+
+
+@pytest.mark.parametrize("is_versioned", [False, True])
+def test_a_delete_meanwhile_is_a_conflict_with_if_none_match(
+    s3: Any, bucket_name: str, is_versioned: bool
+) -> None:
+    if is_versioned:
+        versioned(s3, bucket_name)
+    else:
+        s3.create_bucket(Bucket=bucket_name)
+    s3.put_object(Bucket=bucket_name, Key="k", Body=b"before")
+    upload_id = begin(s3, bucket_name)
+    parts = put_parts(s3, bucket_name, upload_id, b"data")
+    s3.delete_object(Bucket=bucket_name, Key="k")
+    with refused("ConditionalRequestConflict", 409) as caught:
+        complete(s3, bucket_name, upload_id, parts, IfNoneMatch="*")
+    assert caught.value.response["Error"]["Condition"] == "If-None-Match"
+    upload_id = begin(s3, bucket_name)
+    complete(s3, bucket_name, upload_id, put_parts(s3, bucket_name, upload_id, b"data"), IfNoneMatch="*")
 
 
 def test_a_version_is_made(s3: Any, bucket_name: str) -> None:

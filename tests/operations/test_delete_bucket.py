@@ -1,5 +1,8 @@
 """DeleteBucket."""
 
+import pytest
+from botocore.exceptions import ClientError
+
 from tests.operations.refusals import refused
 
 
@@ -24,7 +27,10 @@ def test_a_bucket_with_an_object_stays(s3, bucket):
 def test_a_bucket_with_nothing_but_a_delete_marker_stays(s3, bucket_name):
     s3.create_bucket(Bucket=bucket_name, ObjectLockEnabledForBucket=True)
     marker = s3.delete_object(Bucket=bucket_name, Key="key")["VersionId"]
-    assert refused(s3.delete_bucket, Bucket=bucket_name) == (409, "BucketNotEmpty")
+    with pytest.raises(ClientError) as caught:
+        s3.delete_bucket(Bucket=bucket_name)
+    error = caught.value.response["Error"]
+    assert error["Code"] == "BucketNotEmpty" and "all versions" in error["Message"]
     s3.delete_object(Bucket=bucket_name, Key="key", VersionId=marker)
     s3.delete_bucket(Bucket=bucket_name)
 

@@ -78,7 +78,7 @@ def test_versions_and_markers(s3, versioned):
         },
         {"Key": "key", "VersionId": first},
     ]
-    assert [(e["VersionId"], e["Code"]) for e in answer["Errors"]] == [("junk", "InvalidArgument")]
+    assert [(e["VersionId"], e["Code"]) for e in answer["Errors"]] == [("junk", "NoSuchVersion")]
     assert "Versions" not in s3.list_object_versions(Bucket=versioned)
 
 

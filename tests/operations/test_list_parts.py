@@ -33,6 +33,13 @@ def test_parts_are_listed_by_number(s3: Any, bucket: str) -> None:
     assert listed["Owner"]["ID"] == listed["Initiator"]["ID"]
 
 
+def test_checksums_that_were_not_chosen_are_not_listed(s3: Any, bucket: str) -> None:
+    upload_id = begin(s3, bucket)
+    put_parts(s3, bucket, upload_id, b"data")
+    (part,) = s3.list_parts(Bucket=bucket, Key="k", UploadId=upload_id)["Parts"]
+    assert set(part) == {"PartNumber", "LastModified", "ETag", "Size"}
+
+
 def test_pages(s3: Any, bucket: str) -> None:
     upload_id = begin(s3, bucket)
     put_parts(s3, bucket, upload_id, *[b"%d" % number for number in range(5)])

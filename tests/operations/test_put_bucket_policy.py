@@ -253,7 +253,9 @@ def test_what_is_not_understood_is_refused(s3, bucket, change):
     assert refused(s3.get_bucket_policy, Bucket=bucket) == (404, "NoSuchBucketPolicy")
 
 
-@pytest.mark.parametrize("document", ["not json", "[]", "{}", '{"Version": "2012-10-17", "Statement": []}'])
+@pytest.mark.parametrize(
+    "document", ["", "not json", "[]", "{}", '{"Version": "2012-10-17", "Statement": []}']
+)
 def test_what_is_no_policy_is_refused(s3, bucket, document):
     assert refused(s3.put_bucket_policy, Bucket=bucket, Policy=document) == (400, "MalformedPolicy")
 

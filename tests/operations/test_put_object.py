@@ -152,6 +152,7 @@ def test_tags_are_counted(s3: Any, bucket: str) -> None:
         ("aws:k=1", "InvalidTag"),
         ("k=%3C", "InvalidTag"),
         ("%ff=1", "InvalidArgument"),
+        ("a=1,b=2", "InvalidArgument"),
     ],
 )
 def test_bad_tags_are_refused(s3: Any, bucket: str, tagging: str, code: str) -> None:
@@ -175,13 +176,38 @@ def test_encryption_of_two_layers_is_not_promised(s3: Any, bucket: str) -> None:
         s3.put_object(Bucket=bucket, Key="k", Body=b"", ServerSideEncryption="aws:kms:dsse")
 
 
-@pytest.mark.parametrize("form", ['"{}"', "{}", '"other", "{}"', "*"])
+@pytest.mark.parametrize("form", ['"{}"', "{}", '"other", "{}"'])
 def test_if_match_takes_an_etag_bare_or_quoted(s3: Any, bucket: str, form: str) -> None:
     etag = s3.put_object(Bucket=bucket, Key="k", Body=b"one")["ETag"].strip('"')
     s3.put_object(Bucket=bucket, Key="k", Body=b"two", IfMatch=form.format(etag))
     assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"two"
     with refused("PreconditionFailed", 412):
         s3.put_object(Bucket=bucket, Key="k", Body=b"three", IfMatch=f'"{etag}"')
+
+
+@pytest.mark.parametrize(
+    ("conditions", "headers", "why"),
+    [
+        ({"IfMatch": "*"}, "If-Match", "We don't accept the provided value of If-Match header for this API"),
+        (
+            {"IfNoneMatch": '"etag"'},
+            "If-None-Match",
+            "We don't accept the provided value of If-None-Match header for this API",
+        ),
+        (
+            {"IfNoneMatch": "*", "IfMatch": "etag"},
+            "If-Match,If-None-Match",
+            "Multiple conditional request headers present in the request",
+        ),
+    ],
+)
+def test_conditions_that_s3_does_not_offer(
+    s3: Any, bucket: str, conditions: Any, headers: str, why: str
+) -> None:
+    with refused("NotImplemented", 501) as caught:
+        s3.put_object(Bucket=bucket, Key="k", Body=b"", **conditions)
+    error = caught.value.response["Error"]
+    assert (error["Header"], error["additionalMessage"]) == (headers, why)
 
 
 def test_a_signature_may_be_dated_by_date_alone(s3: Any, bucket: str) -> None:

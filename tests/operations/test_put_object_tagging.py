@@ -1,8 +1,13 @@
 """PutObjectTagging, GetObjectTagging, DeleteObjectTagging, and the tags that uploads and copies bring."""
 
+import hashlib
+from base64 import b64encode
+
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.operations.refusals import refused
+from tests.operations.requests import send
 
 
 def tag_set(**tags: str) -> dict[str, list[dict[str, str]]]:
@@ -67,10 +72,11 @@ def test_a_delete_marker_has_no_tags(s3, bucket):
     s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     marker = s3.delete_object(Bucket=bucket, Key="key")["VersionId"]
     here = {"Bucket": bucket, "Key": "key"}
-    assert refused(s3.get_object_tagging, **here) == (404, "NoSuchKey")
-    assert refused(s3.get_object_tagging, **here, VersionId=marker) == (405, "MethodNotAllowed")
-    put = s3.put_object_tagging
-    assert refused(put, **here, VersionId=marker, Tagging=tag_set(a="1")) == (405, "MethodNotAllowed")
+    for named in ({}, {"VersionId": marker}):
+        for call in (s3.get_object_tagging, s3.delete_object_tagging):
+            assert refused(call, **here, **named) == (405, "MethodNotAllowed")
+        put = s3.put_object_tagging
+        assert refused(put, **here, **named, Tagging=tag_set(a="1")) == (405, "MethodNotAllowed")
 
 
 BAD = [
@@ -81,6 +87,28 @@ BAD = [
     (tag_set(**{"k": "a&b"}), "InvalidTag"),
     ({"TagSet": [{"Key": "k", "Value": "1"}] * 2}, "InvalidTag"),
 ]
+
+
+def test_what_is_wrong_with_tags_is_told(s3, tagged):
+    def told(call, tags, **here):
+        with pytest.raises(ClientError) as caught:
+            call(Bucket=tagged, Tagging=tags, **here)
+        error = caught.value.response["Error"]
+        return error["Message"], error["TagKey"]
+
+    reserved, twice = tag_set(**{"aws:k": "v"}), {"TagSet": [{"Key": "k", "Value": "1"}] * 2}
+    put = s3.put_object_tagging
+    assert told(put, reserved, Key="key") == ("Your TagKey cannot be prefixed with aws:", "aws:k")
+    words = "System tags cannot be added/updated by requester"
+    assert told(s3.put_bucket_tagging, reserved) == (words, "aws:k")
+    assert told(put, twice, Key="key") == ("Cannot provide multiple Tags with the same key", "k")
+
+
+def test_no_tag_set_at_all_is_an_empty_one(s3, tagged):
+    body = b"<Tagging/>"
+    md5 = {"Content-MD5": b64encode(hashlib.md5(body).digest()).decode()}
+    assert send(s3, "PUT", tagged, "key", query={"tagging": ""}, headers=md5, body=body).status == 200
+    assert s3.get_object_tagging(Bucket=tagged, Key="key")["TagSet"] == []
 
 
 @pytest.mark.parametrize(("tags", "code"), BAD)

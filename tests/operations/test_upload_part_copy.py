@@ -45,10 +45,12 @@ def test_a_source_or_a_range_of_it_becomes_a_part(
     assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == expected
 
 
-@pytest.mark.parametrize("header", ["bytes=0-10", "bytes=10-10", "bytes=4-2", "bytes=0-", "bytes=-5", "0-1"])
+@pytest.mark.parametrize("header", ["bytes=0-10", "bytes=4-2", "bytes=0-", "bytes=-5", "0-1"])
 def test_a_range_that_is_not_there_is_refused(s3: Any, bucket: str, source: Any, header: str) -> None:
     with refused("InvalidArgument", 400):
         copy_part(s3, bucket, source, CopySourceRange=header)
+    with refused("InvalidRequest", 400):
+        copy_part(s3, bucket, source, CopySourceRange="bytes=10-10")
 
 
 def test_a_large_object_is_copied_part_by_part(s3: Any, bucket: str) -> None:

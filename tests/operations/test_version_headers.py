@@ -145,7 +145,7 @@ def test_a_delete_marker_allows_nothing_but_its_deletion(s3: Any, bucket_name: s
     marker = s3.delete_object(**here)["VersionId"]
     for name, arguments in ON_VERSIONS.items():
         call = getattr(s3, name)
-        status_of_current = 405 if name == "put_object_acl" else 404
+        status_of_current = 405 if name == "put_object_acl" or "tagging" in name else 404
         assert refusal(call, **here, **arguments) == (status_of_current, marker, "true"), name
         with pytest.raises(ClientError) as caught:
             call(**here, **arguments, VersionId=marker)

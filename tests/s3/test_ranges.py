@@ -2,7 +2,7 @@
 
 import pytest
 
-from objstore.s3.errors import InvalidArgument, InvalidRange
+from objstore.s3.errors import InvalidArgument, InvalidRange, InvalidRequest
 from objstore.s3.ranges import Range, parse_copy_range, parse_range
 
 
@@ -73,7 +73,6 @@ def test_content_range_names_the_last_byte():
         ("bytes=-5", 10, None),
         ("0-5", 10, None),
         ("bytes=0-1,3-4", 10, None),
-        ("bytes=0-0", 0, None),
     ],
 )
 def test_a_copy_range_names_two_bytes_that_exist(header, size, expected):
@@ -82,3 +81,9 @@ def test_a_copy_range_names_two_bytes_that_exist(header, size, expected):
             parse_copy_range(header, size)
     else:
         assert parse_copy_range(header, size) == expected
+
+
+@pytest.mark.parametrize(("header", "size"), [("bytes=0-0", 0), ("bytes=10-20", 10)])
+def test_a_copy_range_past_the_end_is_invalid_itself(header, size):
+    with pytest.raises(InvalidRequest):
+        parse_copy_range(header, size)

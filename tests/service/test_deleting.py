@@ -47,7 +47,7 @@ def test_outcomes_come_in_the_order_asked():
         "PreconditionFailed",
         "AccessDenied",
         "KeyTooLongError",
-        "InvalidArgument",
+        "NoSuchVersion",
         "deleted",
     ]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from objstore.meta.interface import ConditionFailed, Conflict, UploadMissing
+from objstore.meta.interface import ConditionFailed, Conflict, Overtaken, UploadMissing
 from objstore.model import Attributes, Checksum, ChecksumType, Part, Upload
 from objstore.s3 import checksums
 from objstore.s3.conditions import WritePreconditions
@@ -369,6 +369,9 @@ def test_a_conditional_complete_is_decided_by_the_ledger() -> None:
         with pytest.raises(ConditionFailed):
             await complete(world, upload_id, etags, only_new)
         await world.objects.delete(world.bucket, "key", owner_id=OWNER)
+        with pytest.raises(Overtaken):  # an upload that began before the object was put and deleted
+            await complete(world, upload_id, etags, only_new)
+        upload_id, etags = await world.put_parts("key", [b"data"])
         version = await complete(world, upload_id, etags, only_new)
         assert await complete(world, upload_id, etags, only_new) == version
 

@@ -69,7 +69,7 @@ async def _parts(call: Call, version: ObjectVersion) -> ObjectParts | None:
     return ObjectParts(
         total_parts_count=version.parts_count,
         part_number_marker=after,
-        next_part_number_marker=page.parts[-1].part_number if page.parts else after,
+        next_part_number_marker=page.parts[-1].part_number if page.parts else 0,
         max_parts=limit,
         is_truncated=page.is_truncated,
         parts=tuple(

@@ -7,7 +7,7 @@ from objstore.api.call import Call, Reply
 from objstore.model import Bucket
 from objstore.s3 import errors
 from objstore.s3.documents.control import ListTagsForResourceResult, TagResourceRequest
-from objstore.s3.documents.tagging import BUCKET_TAGS_MAX, Tagging, tagging_of, tags_of
+from objstore.s3.documents.tagging import Tagging, bucket_tags_of, tagging_of
 
 _BUCKET: Final = re.compile(r"tags/arn:aws[a-z-]*:s3:::([a-z0-9][a-z0-9.-]*[a-z0-9])")
 
@@ -22,7 +22,7 @@ async def list_tags(call: Call) -> Reply:
 async def tag(call: Call) -> Reply:
     """TagResource: tags of other keys stay."""
     wanted: TagResourceRequest = call.document
-    added = tags_of(Tagging(tags=wanted.tags), BUCKET_TAGS_MAX)
+    added = bucket_tags_of(Tagging(tags=wanted.tags))
     await _change(call, added, ())
     return Reply(204)
 

@@ -98,7 +98,7 @@ async def _conditions(call: Call) -> DeleteConditions:
     headers = call.headers
     modified, size = headers.get("x-amz-if-match-last-modified-time"), headers.get("x-amz-if-match-size")
     return DeleteConditions(
-        if_match=(await write_conditions(call)).if_match,
+        if_match=(await write_conditions(call, is_delete=True)).if_match,
         modified_ms=None if modified is None else _date_ms(modified),
         size=None if size is None else _size(size),
     )

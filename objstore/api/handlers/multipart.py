@@ -176,7 +176,7 @@ async def list_parts(call: Call) -> Reply:
                     last_modified=part.modified_ms,
                     etag=part.etag,
                     size=part.size,
-                    **checksum_elements(part.checksum),
+                    **checksum_elements(None if checksum is None else part.checksum),
                 )
                 for part in page.parts
             ),

@@ -271,12 +271,12 @@ async def require_tagging(call: Call) -> None:
     call.refuse_denied("s3:PutObjectTagging", call.key)
 
 
-async def write_conditions(call: Call) -> WritePreconditions:
+async def write_conditions(call: Call, *, is_delete: bool = False) -> WritePreconditions:
     """The conditions of a write. Who compares ETags learns about the object, and must be allowed to read it.
 
     Raises what `parse_write_conditions` raises; AccessDenied.
     """
-    conditions = parse_write_conditions(call.headers)
+    conditions = parse_write_conditions(call.headers, is_delete=is_delete)
     if names_etag(conditions.if_match):
         await call.require("s3:GetObject", call.bucket_name, call.key)
     return conditions

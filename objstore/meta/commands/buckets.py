@@ -99,7 +99,7 @@ class DeleteBucket:
             "SELECT 1 FROM history WHERE bucket_id = ? LIMIT 1",
         ):
             if db.one(anything, here) is not None:
-                raise BucketNotEmpty(bucket=self.name)
+                raise BucketNotEmpty(bucket=self.name, versioned=bucket.versioning != Versioning.NEVER)
         db.execute(
             "INSERT INTO dropped_uploads (upload_id, since_ms) "
             "SELECT upload_id, CAST(? AS BIGINT) FROM uploads WHERE bucket_id = ?",

@@ -75,6 +75,7 @@ _PUT_MARKER = (
     "INSERT INTO history (bucket_id, key, reverse_sequence, version_id, is_delete_marker, modified_ms, "
     "owner_id, size, etag, attributes) VALUES (?, ?, ?, ?, 1, ?, ?, 0, '', ?)"
 )
+_OVERTAKE = "UPDATE uploads SET is_overtaken = 1 WHERE bucket_id = ? AND key = ? AND is_overtaken = 0"
 _NEWEST_PAST = (
     "SELECT reverse_sequence, is_delete_marker, modified_ms FROM history "
     "WHERE bucket_id = ? AND key = ? ORDER BY reverse_sequence LIMIT 1"
@@ -507,6 +508,7 @@ class DeleteVersion:
 
     def _remove_current(self, db: Database, now_ms: int, current: Current) -> None:
         db.execute(_REMOVE, self._slot)
+        db.execute(_OVERTAKE, self._slot)
         refers_to = current.blob_id, current.upload_id, current.annotation_set
         self._let_go(db, now_ms, current.version_id, current.lock, *refers_to)
 

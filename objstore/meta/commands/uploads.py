@@ -15,12 +15,17 @@ from objstore.meta.commands.blobs import acquire, release
 from objstore.meta.commands.conditions import WriteConditions
 from objstore.meta.commands.locks import with_default
 from objstore.meta.commands.objects import look, put_current, put_replica, replica_there
-from objstore.meta.interface import BucketMissing, Conflict, Database, Refusal, UploadMissing
+from objstore.meta.interface import BucketMissing, Conflict, Database, Overtaken, Refusal, UploadMissing
 from objstore.meta.layout import Layout
 from objstore.meta.rows import pack_attributes, pack_checksum, pack_lock, pack_tags
 from objstore.model import NULL_VERSION, Attributes, ObjectLock, ObjectVersion, Part, Replica, Upload
 
 _IS_UNDER_WAY = "SELECT 1 FROM uploads WHERE bucket_id = ? AND key = ? AND upload_id = ?"
+_BEGAN = "SELECT sequence, is_overtaken FROM uploads WHERE bucket_id = ? AND key = ? AND upload_id = ?"
+_SEQUENCE = "SELECT sequence FROM objects WHERE bucket_id = ? AND key = ?"
+_NEWEST_PAST = (
+    "SELECT reverse_sequence FROM history WHERE bucket_id = ? AND key = ? ORDER BY reverse_sequence LIMIT 1"
+)
 _REMOVE = "DELETE FROM uploads WHERE bucket_id = ? AND key = ? AND upload_id = ?"
 
 
@@ -46,8 +51,8 @@ class CreateUpload:
         if db.one("SELECT 1 FROM buckets WHERE id = ?", (self.bucket_id,)) is None:
             raise BucketMissing()
         db.execute(
-            "INSERT INTO uploads (bucket_id, key, upload_id, initiated_ms, owner_id, attributes, tags, lock) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO uploads (bucket_id, key, upload_id, initiated_ms, owner_id, attributes, tags, lock, "
+            "sequence, is_overtaken) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
             (
                 self.bucket_id,
                 self.key.encode(),
@@ -57,6 +62,7 @@ class CreateUpload:
                 pack_attributes(self.attributes),
                 pack_tags(self.tags),
                 pack_lock(self.lock),
+                db.next_sequence(),
             ),
         )
         return Upload(
@@ -138,7 +144,8 @@ class CompleteUpload:
 
     `digest` stands for the client's list: the same Complete again gets the same version while it
     stands, before conditions are judged. Raises BucketMissing, UploadMissing, KeyMissing,
-    ConditionFailed, Locked; Conflict also when versioning is enabled and `version_id` proposes none.
+    ConditionFailed, Overtaken, Locked; Conflict also when versioning is enabled and `version_id` proposes
+    none.
     """
 
     bucket_id: int
@@ -162,6 +169,8 @@ class CompleteUpload:
         if not self.parts:
             raise Conflict(f"upload {self.upload_id} is under way, and the caller thought it was completed")
         versioning, current = look(db, self.bucket_id, self.key, self.conditions)
+        if self.conditions is not None:
+            self._check_overtaken(db, self.conditions, is_there=current is not None)
         if self.replica is not None:
             there = replica_there(db, self.bucket_id, versioning, self.key, self.replica)
             if there is not None:
@@ -202,6 +211,20 @@ class CompleteUpload:
             if blob_id is not None:
                 release(db, blob_id, now_ms)
         return version
+
+    def _check_overtaken(self, db: Database, conditions: WriteConditions, *, is_there: bool) -> None:
+        """A condition that holds, though not for what there was when the upload began, is a conflict on S3:
+        an object put since, or none because it was deleted since. Raises Overtaken."""
+        condition = "If-Match" if conditions.if_match is not None else "If-None-Match"
+        if conditions.if_match is None and conditions.if_none_match is None:
+            return
+        key = self.key.encode()
+        found = db.one(_BEGAN, (self.bucket_id, key, self.upload_id))
+        assert found is not None
+        began, is_overtaken = found
+        newest = db.one(_SEQUENCE if is_there else _NEWEST_PAST, (self.bucket_id, key))
+        if (is_overtaken and not is_there) or (newest is not None and abs(newest[0]) > began):
+            raise Overtaken(condition=condition, key=self.key)
 
     def _completed_before(self, db: Database) -> ObjectVersion:
         row = db.one(

@@ -1,11 +1,11 @@
 """Tag sets of buckets and objects."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from objstore.model import Bucket
 from objstore.s3.errors import DuplicateTag, TooManyTags
-from objstore.s3.object_headers import TAGS_MAX, check_tags
+from objstore.s3.object_headers import check_tags
 from objstore.s3.xml import document, element
 
 BUCKET_TAGS_MAX: Final = 50
@@ -19,7 +19,9 @@ class Tag:
 
 @document
 class Tagging:
-    tags: tuple[Tag, ...] = element("Tag", wrap="TagSet")
+    """S3 takes an absent TagSet for an empty one."""
+
+    tags: tuple[Tag, ...] = element("Tag", wrap="TagSet", default=())
 
 
 def tagging_of(tags: Mapping[str, str]) -> Tagging:
@@ -27,13 +29,26 @@ def tagging_of(tags: Mapping[str, str]) -> Tagging:
     return Tagging(tags=tuple(Tag(key=key, value=value) for key, value in tags.items()))
 
 
-def tags_of(wanted: Tagging, limit: int = TAGS_MAX) -> dict[str, str]:
-    """The tag set of a document. Raises InvalidTag (also for a key given twice), TooManyTags."""
+def tags_of(wanted: Tagging) -> dict[str, str]:
+    """The tag set of an object's document. Raises InvalidTag (also for a key given twice), TooManyTags."""
     pairs = [(tag.key, tag.value) for tag in wanted.tags]
-    check_tags(pairs, limit)
-    tags = dict(pairs)
-    if len(tags) < len(pairs):
-        raise DuplicateTag
+    check_tags(pairs)
+    return _unique(pairs)
+
+
+def bucket_tags_of(wanted: Tagging) -> dict[str, str]:
+    """The tag set of a bucket's document. Raises as `tags_of`."""
+    pairs = [(tag.key, tag.value) for tag in wanted.tags]
+    check_tags(pairs, BUCKET_TAGS_MAX, "System tags cannot be added/updated by requester")
+    return _unique(pairs)
+
+
+def _unique(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    tags: dict[str, str] = {}
+    for key, value in pairs:
+        if key in tags:
+            raise DuplicateTag(TagKey=key)
+        tags[key] = value
     return tags
 
 
@@ -41,4 +56,4 @@ def check_bucket_tags(wanted: Tagging, bucket: Bucket | None = None) -> None:
     """Raise InvalidTag, TooManyTags unless a bucket may have these tags."""
     if len(wanted.tags) > BUCKET_TAGS_MAX:
         raise TooManyTags(f"Bucket tag count cannot be greater than {BUCKET_TAGS_MAX}")
-    tags_of(wanted, BUCKET_TAGS_MAX)
+    bucket_tags_of(wanted)
