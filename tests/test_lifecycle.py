@@ -40,6 +40,7 @@ def test_x_amz_expiration_where_an_object_is_written_and_read(s3, bucket):
     assert s3.put_object(Bucket=bucket, Key="logs/a", Body=b"x")["Expiration"] == wanted
     assert s3.get_object(Bucket=bucket, Key="logs/a")["Expiration"] == wanted
     assert s3.head_object(Bucket=bucket, Key="logs/a")["Expiration"] == wanted
+    assert "Expiration" not in s3.head_object(Bucket=bucket, Key="logs/a", VersionId="null")
     copied = s3.copy_object(Bucket=bucket, Key="logs/b", CopySource=f"{bucket}/logs/a")
     assert copied["Expiration"] == wanted
     upload = s3.create_multipart_upload(Bucket=bucket, Key="logs/c")

@@ -187,7 +187,10 @@ def test_acls_retention_and_forms(client, mine, receiver):
     form = client.generate_presigned_post(bucket, "a")
     fields = {**form["fields"], "file": ("file", b"x")}
     assert urllib3.request("POST", form["url"], fields=fields, timeout=10).status == 204
-    client.put_object_acl(Bucket=bucket, Key="a", ACL="private")
+    client.put_object_acl(Bucket=bucket, Key="a", ACL="private")  # as it was: nobody is told
+    client.put_object_acl(
+        Bucket=bucket, Key="a", GrantRead='uri="http://acs.amazonaws.com/groups/s3/LogDelivery"'
+    )
     until = datetime.now(UTC) + timedelta(hours=1)
     client.put_object_retention(
         Bucket=bucket, Key="a", Retention={"Mode": "GOVERNANCE", "RetainUntilDate": until}

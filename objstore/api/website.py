@@ -39,6 +39,7 @@ _CONDITIONAL: Final = (
     "if-unmodified-since",
     "range",
 )
+_NO_ERROR_DOCUMENT: Final = "An Error Occurred While Attempting to Retrieve a Custom Error Document"
 _log = logging.getLogger("objstore.api")
 
 
@@ -59,6 +60,9 @@ async def answer(door: Door, exchange: Exchange, headers: Mapping[str, str], nam
     try:
         site = _Site(door, exchange, headers, name)
         return await render.render(await site.answer(), exchange.request.method)
+    except _NoErrorDocument as exc:
+        exchange.code = exc.error.code
+        return _page(exc.error, exchange.request.method, exchange.request_id, door.host_id, exc.failure)
     except Exception as exc:
         error = door.translate(exc)
         if error is None:
@@ -66,6 +70,14 @@ async def answer(door: Door, exchange: Exchange, headers: Mapping[str, str], nam
             error = errors.InternalError()
         exchange.code = error.code
         return _page(error, exchange.request.method, exchange.request_id, door.host_id)
+
+
+class _NoErrorDocument(Exception):
+    """The site's own page for `error` could not be had, because of `failure`."""
+
+    def __init__(self, error: S3Error, failure: S3Error) -> None:
+        super().__init__(error, failure)
+        self.error, self.failure = error, failure
 
 
 class _NoBody:
@@ -88,7 +100,9 @@ class _Site:
     def __init__(self, door: Door, exchange: Exchange, headers: Mapping[str, str], name: str) -> None:
         request = exchange.request
         if request.method not in ("GET", "HEAD"):
-            raise errors.MethodNotAllowed(headers={"allow": "GET, HEAD"}, Method=request.method)
+            raise errors.MethodNotAllowed(
+                headers={"allow": "GET, HEAD"}, Method=request.method, ResourceType="OBJECT"
+            )
         bucket = door.buckets.find(name)
         if bucket is None:
             raise errors.NoSuchBucket(BucketName=name)
@@ -178,15 +192,16 @@ class _Site:
         return True
 
     async def _error_document(self, error: S3Error) -> Reply:
-        """The site's own page for an error, with the error's status. Raises `error` where it has none."""
+        """The site's own page for an error, with the error's status. Raises `error` where it has none,
+        _NoErrorDocument where it cannot be had."""
         document = self.configuration.error_document
         if document is None:
             raise error
         plain = {name: value for name, value in self.call.headers.items() if name not in _CONDITIONAL}
         try:
             reply = await self._object(document.key, replace(self.call, headers=plain))
-        except S3Error:
-            raise error from None
+        except S3Error as failure:
+            raise _NoErrorDocument(error, failure) from None
         if reply.status == 200:
             reply.status = error.status
             reply.headers = {**reply.headers, **_error_headers(error)}
@@ -208,22 +223,19 @@ def _error_headers(error: S3Error) -> dict[str, str]:
     return {"x-amz-error-code": error.code, "x-amz-error-message": message.replace("\n", " "), **details}
 
 
-def _page(error: S3Error, method: str, request_id: str, host_id: str) -> Response:
-    """An error as a page that a browser shows."""
+def _page(
+    error: S3Error, method: str, request_id: str, host_id: str, failure: S3Error | None = None
+) -> Response:
+    """An error as a page that a browser shows; `failure`: why the site's own page for it is not shown."""
     try:
         title = f"{error.status} {HTTPStatus(error.status).phrase}"
     except ValueError:
         title = str(error.status)
-    told = {
-        "Code": error.code,
-        "Message": error.message,
-        **error.elements,
-        "RequestId": request_id,
-        "HostId": host_id,
-    }
-    lines = "\n".join(f"<li>{escape(name)}: {escape(value)}</li>" for name, value in told.items())
+    told = _list(_told(error) | {"RequestId": request_id, "HostId": host_id})
+    if failure is not None:
+        told += f"<h3>{_NO_ERROR_DOCUMENT}</h3>\n{_list(_told(failure))}"
     text = (
-        f"<html>\n<head><title>{title}</title></head>\n<body>\n<h1>{title}</h1>\n<ul>\n{lines}\n</ul>\n"
+        f"<html>\n<head><title>{title}</title></head>\n<body>\n<h1>{title}</h1>\n{told}"
         "<hr/>\n</body>\n</html>\n"
     )
     body = text.encode("utf-8", "replace")
@@ -233,3 +245,12 @@ def _page(error: S3Error, method: str, request_id: str, host_id: str) -> Respons
     if method == "HEAD":
         body = b""
     return Response(error.status, headers, body, length=len(body))
+
+
+def _told(error: S3Error) -> dict[str, str]:
+    return {"Code": error.code, "Message": error.message, **error.elements}
+
+
+def _list(told: Mapping[str, str]) -> str:
+    lines = "\n".join(f"<li>{escape(name)}: {escape(value)}</li>" for name, value in told.items())
+    return f"<ul>\n{lines}\n</ul>\n"

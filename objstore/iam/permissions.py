@@ -295,10 +295,12 @@ class Permissions:
         wanted: WantedAcl | AccessControlPolicy,
         announced: Callable[[SetExtraAttribute], Command[ObjectVersion]],
     ) -> None:
-        """Replace a version's ACL. `announced` adds who is told of it. Raises as `put_bucket_acl` does."""
+        """Replace a version's ACL. `announced` adds who is told of it: nobody, of one that stays as it was.
+        Raises as `put_bucket_acl` does."""
         made = await self._new_acl(bucket, version.owner_id, wanted)
         command = SetExtraAttribute(bucket.id, version.key, version.version_id, OBJECT_ACL, made.pack())
-        await self._facts.write(announced(command))
+        is_changed = made != self.object_acl(bucket, version)
+        await self._facts.write(announced(command) if is_changed else command)
 
     async def _new_acl(self, bucket: Bucket, owner_id: str, wanted: WantedAcl | AccessControlPolicy) -> Acl:
         access = self.authoriser.access_of(bucket)

@@ -48,6 +48,12 @@ def test_nothing_configured_is_an_empty_document(s3, bucket):
     assert got(s3, bucket) == {}
 
 
+def test_rules_of_filters_come_back_as_s3_spells_them(s3, bucket):
+    put(s3, bucket, filtered(("suffix", ".txt"), ("PREFIX", "in/")))
+    rules = got(s3, bucket)["QueueConfigurations"][0]["Filter"]["Key"]["FilterRules"]
+    assert rules == [{"Name": "Suffix", "Value": ".txt"}, {"Name": "Prefix", "Value": "in/"}]
+
+
 def test_put_get_and_put_nothing(s3, bucket):
     document = {
         "QueueConfigurations": [filtered(("Prefix", "in/"), ("Suffix", ".jpg"))],

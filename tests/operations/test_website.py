@@ -125,6 +125,7 @@ def test_only_reading(site):
     for method in ("PUT", "POST", "DELETE"):
         answer = site.visit("/page", method)
         assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD")
+        assert b"<li>ResourceType: OBJECT</li>" in answer.body
 
 
 def test_the_sites_own_page_for_errors(site, s3):
@@ -136,6 +137,11 @@ def test_the_sites_own_page_for_errors(site, s3):
     site.configure(ErrorDocument={"Key": "none.html"})
     answer = site.visit("/none")
     assert (answer.status, b"<li>Code: NoSuchKey</li>" in answer.body) == (404, True)
+    _, said, why = answer.body.partition(
+        b"<h3>An Error Occurred While Attempting to Retrieve a Custom Error "
+    )
+    assert said
+    assert b"<li>Key: none.html</li>" in why
 
 
 def test_an_object_that_redirects(site, s3):

@@ -157,7 +157,7 @@ async def _answer(call: Call) -> tuple[ObjectVersion, bytes | None, Reply, Range
     if version.attributes.encryption is not None:
         answer.update(encryption_headers(version.attributes.encryption, customer_key))
     rules = lifecycle_of(call)
-    if rules is not None:
+    if rules is not None and "versionId" not in call.query:  # S3 tells it of what a plain GET would find
         answer.update(expiration_header(rules, version))
     wanted, checksum = None, version.attributes.checksum
     if number is not None:

@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 from objstore.s3.documents.tagging import Tag
 from objstore.s3.errors import InvalidArgument, InvalidRequest, InvalidTag, MalformedXML
-from objstore.s3.xml import Instant, document, element
+from objstore.s3.xml import Instant, document, element, write_instant
 
 RULES_MAX: Final = 1000
 ID_CHARACTERS_MAX: Final = 255
@@ -232,7 +232,9 @@ class Conditions:
 
 def _check_date(date_ms: int) -> None:
     if date_ms % DAY_MS:
-        raise _invalid("Date", "'Date' must be at midnight GMT")
+        error = _invalid("Date", "'Date' must be at midnight GMT")
+        error.elements["ArgumentValue"] = write_instant(date_ms)
+        raise error
 
 
 def _positive(value: int, name: str, action: str) -> None:

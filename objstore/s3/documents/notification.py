@@ -168,7 +168,7 @@ def checked(
         *(function.filter for function in document.lambda_function_configurations),
     ):
         _check_filter(chosen)
-    document = _with_ids(document)
+    document = _completed(document)
     given = list(subscriptions(document))
     if len(given) > CONFIGURATIONS_MAX:
         raise InvalidArgument(f"A bucket may have up to {CONFIGURATIONS_MAX} notification configurations.")
@@ -186,18 +186,30 @@ def checked(
     return document
 
 
-def _with_ids(document: NotificationConfiguration) -> NotificationConfiguration:
+def _completed(document: NotificationConfiguration) -> NotificationConfiguration:
     return replace(
         document,
         topic_configurations=tuple(
-            one if one.id else replace(one, id=_new_id()) for one in document.topic_configurations
+            replace(one, id=one.id or _new_id(), filter=_spelled(one.filter))
+            for one in document.topic_configurations
         ),
         queue_configurations=tuple(
-            one if one.id else replace(one, id=_new_id()) for one in document.queue_configurations
+            replace(one, id=one.id or _new_id(), filter=_spelled(one.filter))
+            for one in document.queue_configurations
         ),
         lambda_function_configurations=tuple(
-            one if one.id else replace(one, id=_new_id()) for one in document.lambda_function_configurations
+            replace(one, id=one.id or _new_id(), filter=_spelled(one.filter))
+            for one in document.lambda_function_configurations
         ),
+    )
+
+
+def _spelled(chosen: Filter | None) -> Filter | None:
+    """A checked filter with its rules called `Prefix` and `Suffix`, as S3 gives them back."""
+    if chosen is None or chosen.rules is None:
+        return chosen
+    return replace(
+        chosen, rules=tuple(replace(rule, name=(rule.name or "").capitalize()) for rule in chosen.rules)
     )
 
 
@@ -208,12 +220,12 @@ def _new_id() -> str:
 def _check_filter(chosen: Filter | None) -> None:
     rules = () if chosen is None else chosen.rules or ()
     names = [(rule.name or "").lower() for rule in rules]
-    for name in names:
+    for rule, name in zip(rules, names, strict=True):
         if name not in ("prefix", "suffix"):
             raise InvalidArgument(
                 "filter rule name must be either prefix or suffix",
                 ArgumentName="FilterRule.Name",
-                ArgumentValue=ascii(name)[1:-1],
+                ArgumentValue=ascii(rule.name or "")[1:-1],
             )
         if names.count(name) > 1:
             raise InvalidArgument(f"Cannot specify more than one {name} rule in a filter.")

@@ -67,6 +67,7 @@ def check(wanted: WebsiteConfiguration, bucket: Bucket) -> None:
             raise InvalidArgument(
                 "RedirectAllRequestsTo cannot be provided in conjunction with other Routing Rules.",
                 ArgumentName="RedirectAllRequestsTo",
+                ArgumentValue="not null",
             )
         _check_host(wanted.redirect_all_requests_to.host_name)
         _check_protocol(wanted.redirect_all_requests_to.protocol)
