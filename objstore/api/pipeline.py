@@ -23,7 +23,7 @@ from objstore.model import Bucket, Identity
 from objstore.s3 import checksums, errors, integrity, names, sigv4, xml
 from objstore.s3.documents import cors
 from objstore.s3.documents.acl import AccessControlPolicy
-from objstore.s3.documents.locking import LegalHold
+from objstore.s3.documents.locking import LegalHold, Retention
 from objstore.s3.documents.multipart import CompleteMultipartUpload
 from objstore.s3.errors import S3Error
 from objstore.s3.integrity import Integrity
@@ -448,8 +448,9 @@ _MALFORMED: Final[Mapping[type[Any], type[S3Error]]] = {AccessControlPolicy: err
 """What S3 says instead of MalformedXML of a few documents."""
 _MISSING: Final[Mapping[type[Any], type[S3Error]]] = {
     CompleteMultipartUpload: errors.MalformedXML,
-    bytes: errors.MalformedPolicy,  # the one document that is no XML
     LegalHold: errors.MalformedXML,
+    Retention: errors.MalformedXML,
+    bytes: errors.MalformedPolicy,  # the one document that is no XML
 }
 """What S3 says instead of MissingRequestBodyError where a few documents are not there."""
 

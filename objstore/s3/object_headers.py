@@ -262,7 +262,7 @@ def parse_lock(headers: Mapping[str, str], now_ms: int) -> ObjectLock | None:
         )
     if hold is not None and hold not in ("ON", "OFF"):
         raise InvalidArgument(
-            "Legal hold must be either of 'ON' or 'OFF'",
+            "Legal Hold must be either of 'ON' or 'OFF'",
             ArgumentName="x-amz-object-lock-legal-hold",
             ArgumentValue=ascii(hold)[1:-1],
         )

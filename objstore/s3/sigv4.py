@@ -209,7 +209,7 @@ def check_claim(
     malformed error of the claim's kind for a scope of another date, region or service.
     """
     _check_signed_headers(claim)
-    _check_scope(claim, regions, service)
+    _check_scope(claim, regions, service, _query_malformed if claim.is_presigned else _header_malformed)
     if claim.expires_s is None:
         _check_skew(claim, now_s)
         return
@@ -360,8 +360,17 @@ def parse_post_claim(fields: Mapping[str, str]) -> Claim | None:
 
 
 def check_post_claim(claim: Claim, regions: Sequence[str], service: str = "s3") -> None:
-    """Refuse a form's claim of another date, region or service. When it ends, its policy says."""
-    _check_scope(claim, regions, service)
+    """Refuse a form's claim of another date, region or service: InvalidArgument. When it ends, its policy
+    says."""
+
+    def malformed(why: str) -> S3Error:
+        return InvalidArgument(
+            _printable(why),
+            ArgumentName="x-amz-credential",
+            ArgumentValue=_printable(f"{claim.access_key}/{claim.scope}"),
+        )
+
+    _check_scope(claim, regions, service, malformed)
 
 
 def verify_post_policy(claim: Claim, policy: str, key: bytes) -> None:
@@ -661,8 +670,9 @@ def _check_signed_headers(claim: Claim) -> None:
         )
 
 
-def _check_scope(claim: Claim, regions: Sequence[str], service: str) -> None:
-    malformed = _query_malformed if claim.is_presigned else _header_malformed
+def _check_scope(
+    claim: Claim, regions: Sequence[str], service: str, malformed: Callable[[str], S3Error]
+) -> None:
     if claim.scope.date != claim.timestamp[:8]:
         raise malformed(
             f'Invalid credential date "{claim.scope.date}". '

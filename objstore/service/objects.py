@@ -319,7 +319,7 @@ def check_lock(bucket: Bucket, lock: ObjectLock | None) -> None:
     if lock is None:
         return
     if not bucket.object_lock:
-        raise InvalidRequest("Bucket is missing Object Lock Configuration")
+        raise InvalidRequest("Bucket is missing ObjectLockConfiguration")
     assert lock.mode is None or lock.retain_until_ms > clock.now_ms() - 60_000
 
 

@@ -665,6 +665,28 @@ def test_a_form_is_proved_by_the_signature_over_its_policy():
 
 
 @pytest.mark.parametrize(
+    ("scope", "message"),
+    [
+        ("20130524/us-west-9/s3/aws4_request", "the region 'us-west-9' is wrong"),
+        ("20130524/us-east-1/ec2/aws4_request", 'incorrect service "ec2"'),
+        ("20130525/us-east-1/s3/aws4_request", 'Invalid credential date "20130525"'),
+    ],
+)
+def test_the_scope_of_a_form_is_an_argument_of_it(scope, message):
+    credential = f"{ACCESS_KEY}/{scope}"
+    claim = sigv4.parse_post_claim({**post_fields(), "x-amz-credential": credential})
+    assert claim is not None
+    with pytest.raises(S3Error, match=message) as caught:
+        sigv4.check_post_claim(claim, (REGION,))
+    told = caught.value.elements
+    assert (caught.value.code, told["ArgumentName"], told["ArgumentValue"]) == (
+        "InvalidArgument",
+        "x-amz-credential",
+        credential,
+    )
+
+
+@pytest.mark.parametrize(
     ("fields", "missing"),
     [
         ({"awsaccesskeyid": "a"}, "Signature"),
