@@ -209,6 +209,8 @@ def test_whoever_has_not_the_key_gets_nothing(s3, bucket):
     assert refused(s3.head_object, **key) == (400, "400")
     assert refused(s3.get_object, **key, **customer(KEY_B)) == (403, "AccessDenied")
     assert refused(s3.head_object, **key, **customer(KEY_B)) == (403, "403")
+    unproven = send(s3, "GET", bucket, "k", headers=without("-md5", headers_of(KEY_A)))
+    assert (unproven.status, unproven.code) == (403, "AccessDenied")
     attributes = {**key, "ObjectAttributes": ["ETag"]}
     assert refused(s3.get_object_attributes, **attributes) == (400, "InvalidRequest")
     copy = {"Bucket": bucket, "Key": "copy", "CopySource": f"{bucket}/k"}

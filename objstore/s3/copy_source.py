@@ -1,4 +1,4 @@
-"""The x-amz-copy-source header: `[/]bucket/key[?versionId=…]`, percent-encoded once."""
+"""The x-amz-copy-source header: `[/]bucket/key[?versionId=…]` or a URL of it, percent-encoded once."""
 
 import re
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from objstore.s3.tokens import check_version_id
 
 HEADER: Final = "x-amz-copy-source"
 _VERSION: Final = "?versionId="
+_ORIGIN: Final = re.compile(r"^https?://[^/]*", re.IGNORECASE)
 _LONE_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
@@ -24,7 +25,7 @@ class CopySource:
 
 
 def parse_copy_source(header: str) -> CopySource:
-    """The source a header names. The key is decoded exactly once; a `+` in it is a plus.
+    """The source a header names. The key is decoded exactly once; a `+` in it is a space, as on S3.
 
     Raises InvalidArgument, KeyTooLong.
     """
@@ -32,7 +33,8 @@ def parse_copy_source(header: str) -> CopySource:
     if not mark:
         path = header
     try:
-        decoded = unquote_to_bytes(path.encode("utf-8", "surrogateescape")).decode("utf-8")
+        encoded = _ORIGIN.sub("", path, count=1).replace("+", " ").encode("utf-8", "surrogateescape")
+        decoded = unquote_to_bytes(encoded).decode("utf-8")
     except UnicodeDecodeError:
         raise _invalid("Invalid copy source encoding", header) from None
     if _LONE_PERCENT.search(path):

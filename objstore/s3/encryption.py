@@ -16,7 +16,7 @@ from typing import Final, NoReturn
 
 from objstore.model import Encryption, EncryptionMethod
 from objstore.s3 import errors
-from objstore.s3.errors import InvalidArgument, InvalidEncryptionAlgorithmError, KmsNotFound
+from objstore.s3.errors import AccessDenied, InvalidArgument, InvalidEncryptionAlgorithmError, KmsNotFound
 
 HEADER: Final = "x-amz-server-side-encryption"
 KMS_KEY_HEADER: Final = f"{HEADER}-aws-kms-key-id"
@@ -26,6 +26,9 @@ CUSTOMER: Final = f"{HEADER}-customer-"
 SOURCE_CUSTOMER: Final = "x-amz-copy-source-server-side-encryption-customer-"
 """What the headers of a customer's key begin with: of what is written or read, and of a copy's source."""
 CUSTOMER_KEY_BYTES: Final = 32
+_CUSTOMER_KEYS_MUST: Final = "Requests specifying Server Side Encryption with Customer provided keys must "
+WRONG_CUSTOMER_KEY: Final = _CUSTOMER_KEYS_MUST + "provide the correct secret key."
+"""What is answered to who reads with another key, or not as much as proves it."""
 CONTEXT_BYTES_MAX: Final = 8 * 1024
 DEFAULT_KMS_ALIAS: Final = "aws/s3"
 """The alias, as on AWS, of the key that encrypts where no key is named."""
@@ -129,46 +132,40 @@ def check_not_asked(headers: Mapping[str, str]) -> None:
             )
 
 
-def parse_customer_key(headers: Mapping[str, str], prefix: str = CUSTOMER) -> CustomerKey | None:
-    """The key that a client sent along; None without any of its three headers.
+def parse_customer_key(
+    headers: Mapping[str, str], prefix: str = CUSTOMER, *, reads: bool = False
+) -> CustomerKey | None:
+    """The key that a client sent along, to read an object or to write one; None without its three headers.
 
-    Raises InvalidArgument (one is missing, or the key is not what its MD5 says),
-    InvalidEncryptionAlgorithmError.
+    Raises InvalidArgument (one is missing, or the key is not what its MD5 says), AccessDenied (the MD5 is
+    missing where one reads), InvalidEncryptionAlgorithmError.
     """
     names = _CUSTOMER_HEADERS[prefix]
     if names[0] not in headers and names[1] not in headers and names[2] not in headers:
         return None
     algorithm, key, md5 = (headers.get(name) for name in names)
     if not algorithm:
-        raise _customer_error(prefix, "algorithm", "provide a valid encryption algorithm.")
+        raise _customer_error("provide a valid encryption algorithm.")
     if algorithm != "AES256":
-        raise InvalidEncryptionAlgorithmError(
-            ArgumentName=f"{prefix}algorithm", ArgumentValue=ascii(algorithm)[1:-1]
-        )
+        raise InvalidEncryptionAlgorithmError(ArgumentName=HEADER, ArgumentValue=ascii(algorithm)[1:-1])
     if not key:
-        raise _customer_error(prefix, "key", "provide an appropriate secret key.")
-    if not md5:
-        raise _customer_error(prefix, "key-md5", "provide the client calculated MD5 of the secret key.")
+        raise _customer_error("provide an appropriate secret key.")
+    if not md5 and reads:
+        raise AccessDenied(WRONG_CUSTOMER_KEY)
     secret = _decoded(key)
-    if secret is None or len(secret) != CUSTOMER_KEY_BYTES:
-        raise InvalidArgument(
-            "The secret key was invalid for the specified algorithm.", ArgumentName=f"{prefix}key"
-        )
+    if not md5 or secret is None or len(secret) != CUSTOMER_KEY_BYTES:
+        raise InvalidArgument("The secret key was invalid for the specified algorithm.", ArgumentName=HEADER)
     digest = hashlib.md5(secret, usedforsecurity=False).digest()
     if not hmac.compare_digest(digest, _decoded(md5) or b""):
         raise InvalidArgument(
             "The calculated MD5 hash of the key did not match the hash that was provided.",
-            ArgumentName=f"{prefix}key-MD5",
+            ArgumentName=HEADER,
         )
     return CustomerKey(secret, md5)
 
 
-def _customer_error(prefix: str, header: str, must: str) -> InvalidArgument:
-    return InvalidArgument(
-        f"Requests specifying Server Side Encryption with Customer provided keys must {must}",
-        ArgumentName=f"{prefix}{header}",
-        ArgumentValue="null",
-    )
+def _customer_error(must: str) -> InvalidArgument:
+    return InvalidArgument(_CUSTOMER_KEYS_MUST + must, ArgumentName=HEADER)  # sic, as S3 has it
 
 
 def _decoded(text: str) -> bytes | None:

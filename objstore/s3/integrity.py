@@ -43,8 +43,8 @@ def parse_integrity(headers: Mapping[str, str]) -> Integrity:
     """The digests that the headers of an upload (lower-case names) announce.
 
     `x-amz-sdk-checksum-algorithm` alone, as presigned requests have it, is a choice without a value.
-    Raises InvalidDigest (Content-MD5 is no MD5), InvalidRequest (no such algorithm, more than one
-    checksum, a value that cannot be one, another algorithm than the SDK header names).
+    Beside a checksum it says nothing, as on S3. Raises InvalidDigest (Content-MD5 is no MD5),
+    InvalidRequest (no such algorithm, more than one checksum, a value that cannot be one).
     """
     md5 = headers.get("content-md5")
     given = checksum_in(headers)
@@ -57,9 +57,9 @@ def parse_integrity(headers: Mapping[str, str]) -> Integrity:
         algorithm = _algorithm_of(trailer)
     if sdk is not None:
         named = sdk.upper()
-        if named not in checksums.ALGORITHMS or algorithm not in (None, named):
+        if named not in checksums.ALGORITHMS:
             raise InvalidRequest("Value for x-amz-sdk-checksum-algorithm header is invalid.")
-        algorithm = named
+        algorithm = algorithm or named
     if md5 is None and algorithm is None:
         return NO_INTEGRITY
     return Integrity(None if md5 is None else parse_content_md5(md5), algorithm, value, trailer)

@@ -135,19 +135,18 @@ class Encryptions:
         Raises InvalidRequest (the key is missing, another one, or one where none belongs); KmsError.
         """
         encryption = upload.attributes.encryption
-        if encryption is None or encryption.method is not EncryptionMethod.CUSTOMER:
+        if encryption is None:
             if customer_key is not None:
                 raise InvalidRequest(
-                    "The multipart upload initiate did not request encryption with a customer-provided key."
-                    " Please resend the request without sending encryption parameters."
+                    "The multipart upload initiate did not request encryption. Please resend the request"
+                    " without sending encryption parameters."
                 )
-        elif customer_key is None:
+            return None
+        if (encryption.method is EncryptionMethod.CUSTOMER) is (customer_key is None):
             raise InvalidRequest(
                 "The multipart upload initiate requested encryption. Subsequent part requests must include"
                 " the appropriate encryption parameters."
             )
-        if encryption is None:
-            return None
         try:
             data_key = await self._open(encryption, customer_key)
         except CustomerKeyWrong:
@@ -171,10 +170,7 @@ class Encryptions:
         try:
             return await self._open(encryption, customer_key)
         except CustomerKeyWrong:
-            raise AccessDenied(
-                "Requests specifying Server Side Encryption with Customer provided keys must provide the"
-                " correct secret key."
-            ) from None
+            raise AccessDenied(dialect.WRONG_CUSTOMER_KEY) from None
 
     async def renewed(self, encryption: Encryption) -> Encryption | None:
         """See Envelopes.renewed."""

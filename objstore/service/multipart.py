@@ -375,9 +375,10 @@ def _checksum_of(upload: Upload, parts: Sequence[Part]) -> Checksum:
 
 def _check_said(said: Completion, checksum: Checksum, *, is_chosen: bool) -> None:
     """Compare the object's checksum with what the client said it is; `is_chosen`: it chose the algorithm."""
-    if said.checksum_type is not None and said.checksum_type is not checksum.type:
+    mode = checksum.type if is_chosen else None
+    if said.checksum_type is not None and said.checksum_type is not mode:
         raise InvalidRequest(
-            f"The upload was created using the {checksum.type} checksum mode. The complete request must use "
+            f"The upload was created using the {mode or 'null'} checksum mode. The complete request must use "
             "the same checksum mode."
         )
     if said.checksum is None:
@@ -385,12 +386,16 @@ def _check_said(said: Completion, checksum: Checksum, *, is_chosen: bool) -> Non
     if said.checksum.algorithm != checksum.algorithm:
         if not is_chosen and said.checksum.algorithm in _IGNORED:
             return
+        if is_chosen and checksum.type is ChecksumType.FULL_OBJECT:
+            raise _wrong(checksum)
         raise InvalidRequest(
             "Checksum Type mismatch occurred, expected checksum Type: "
             f"{checksum.algorithm.lower() if is_chosen else 'null'}, "
             f"actual checksum Type: {said.checksum.algorithm.lower()}"
         )
     if said.checksum.value not in (checksum.value, checksum.value.partition("-")[0]):
-        raise BadDigest(
-            f"The {checksum.algorithm.lower()} you specified did not match the calculated checksum."
-        )
+        raise _wrong(checksum)
+
+
+def _wrong(checksum: Checksum) -> BadDigest:
+    return BadDigest(f"The {checksum.algorithm.lower()} you specified did not match the calculated checksum.")

@@ -233,6 +233,7 @@ def test_parts_of_a_multipart_object(s3: Any, bucket: str) -> None:
         assert got["PartsCount"] == 3
         assert got["ContentRange"] == f"bytes {offset}-{offset + len(data) - 1}/{len(whole)}"
         assert got["ChecksumSHA256"] == done[number - 1]["ChecksumSHA256"]
+        assert got["ChecksumType"] == "COMPOSITE"  # the object's, as on S3
         offset += len(data)
     for start, end in [(0, 1), (5 * MIB - 1, 5 * MIB + 1), (10 * MIB, len(whole)), (7, len(whole) - 1)]:
         got = s3.get_object(Bucket=bucket, Key="k", Range=f"bytes={start}-{end - 1}")

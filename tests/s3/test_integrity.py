@@ -27,6 +27,10 @@ SHA256 = b64encode(hashlib.sha256(b"data").digest()).decode()
             Integrity(algorithm="CRC32", value=CRC32),
         ),
         (
+            {"x-amz-sdk-checksum-algorithm": "SHA256", "x-amz-checksum-crc32": CRC32},
+            Integrity(algorithm="CRC32", value=CRC32),
+        ),
+        (
             {"x-amz-trailer": "x-amz-checksum-crc32", "x-amz-sdk-checksum-algorithm": "CRC32"},
             Integrity(algorithm="CRC32", trailer="x-amz-checksum-crc32"),
         ),
@@ -47,7 +51,6 @@ SHA256 = b64encode(hashlib.sha256(b"data").digest()).decode()
         ({"x-amz-trailer": "x-amz-checksum-crc32,x-amz-checksum-sha1"}, InvalidRequest),
         ({"x-amz-trailer": "x-amz-checksum-other"}, InvalidRequest),
         ({"x-amz-sdk-checksum-algorithm": "other"}, InvalidRequest),
-        ({"x-amz-checksum-crc32": CRC32, "x-amz-sdk-checksum-algorithm": "SHA256"}, InvalidRequest),
     ],
 )
 def test_announcements(headers: dict[str, str], expected: Integrity | type[S3Error]) -> None:

@@ -90,7 +90,7 @@ C1, C2 = {"CRC32": VALUES[0]}, {"CRC32": VALUES[1]}
         ("default", [7], [claim(1)], Completion(object_size=7), 1),
         ("default", [7], [claim(1)], Completion(object_size=8), InvalidRequest),
         ("default", [OBJECT_BYTES_MAX, 1], [claim(1), claim(2)], Completion(), EntityTooLarge),
-        ("default", [1], [claim(1)], Completion(checksum_type=FULL_OBJECT), 1),
+        ("default", [1], [claim(1)], Completion(checksum_type=FULL_OBJECT), InvalidRequest),
         ("default", [1], [claim(1)], Completion(checksum_type=COMPOSITE), InvalidRequest),
         ("default", [1], [claim(1)], Completion(checksum=Checksum("CRC32", VALUES[1])), 1),
         ("default", [1], [claim(1)], Completion(checksum=Checksum("SHA512", "")), InvalidRequest),
@@ -114,6 +114,7 @@ C1, C2 = {"CRC32": VALUES[0]}, {"CRC32": VALUES[1]}
         ("full", [FIVE, 1], [claim(1, **C2), claim(2, **C2)], Completion(), InvalidPart),
         ("full", [1], [claim(1)], Completion(checksum=Checksum("CRC32", VALUES[0])), 1),
         ("full", [1], [claim(1)], Completion(checksum=Checksum("CRC32", VALUES[1])), BadDigest),
+        ("full", [1], [claim(1)], Completion(checksum=Checksum("SHA1", "")), BadDigest),
     ],
 )
 def test_the_rules_of_complete(

@@ -140,7 +140,7 @@ async def _source(call: Call) -> Source:
     if expected_owner is not None and not is_account(expected_owner, bucket.owner_id):
         raise AccessDenied()
     conditions = parse_conditions(headers, clock.now_s(), COPY_SOURCE_PREFIX)
-    customer_key = customer_key_of(call, SOURCE_CUSTOMER)
+    customer_key = customer_key_of(call, SOURCE_CUSTOMER, reads=True)
     source = Source(bucket, named.key, named.version_id, conditions, customer_key)
     call.notes.source = source
     return source

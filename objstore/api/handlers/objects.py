@@ -313,9 +313,9 @@ def told_encryption(wanted: Wanted | None, made: Encryption | None) -> dict[str,
     return encryption_headers(made, customer_key, shows_context=True)
 
 
-def customer_key_of(call: Call, prefix: str = CUSTOMER) -> CustomerKey | None:
+def customer_key_of(call: Call, prefix: str = CUSTOMER, *, reads: bool = False) -> CustomerKey | None:
     """The key that came along for what is read, or for a part. Raises as `wanted_encryption` does."""
-    customer_key = parse_customer_key(call.headers, prefix)
+    customer_key = parse_customer_key(call.headers, prefix, reads=reads)
     if customer_key is not None:
         call.services.encryptions.check_transport(is_secure=call.is_secure)
     return customer_key
@@ -324,7 +324,7 @@ def customer_key_of(call: Call, prefix: str = CUSTOMER) -> CustomerKey | None:
 def reading_key(call: Call) -> CustomerKey | None:
     """The key that came along for a read, which can ask for no encryption."""
     check_not_asked(call.headers)
-    return customer_key_of(call)
+    return customer_key_of(call, reads=True)
 
 
 async def unlocked(call: Call, version: ObjectVersion, customer_key: CustomerKey | None) -> bytes | None:
