@@ -18,7 +18,7 @@ from objstore.iam.authorise import owns
 from objstore.iam.circumstances import NOTHING_SAID, Asked, Circumstances
 from objstore.iam.mfa import MfaDevices
 from objstore.iam.permissions import Permissions
-from objstore.iam.principals import is_account
+from objstore.iam.principals import could_be_account, is_account
 from objstore.model import Bucket, Identity
 from objstore.s3 import checksums, errors, integrity, names, sigv4, xml
 from objstore.s3.documents import cors
@@ -434,10 +434,16 @@ def _adopt_presigned_headers(query: Mapping[str, str], headers: dict[str, str]) 
 
 
 def _check_owner(bucket: Bucket | None, headers: Mapping[str, str]) -> None:
-    """Raise AccessDenied unless the bucket's owner is the one whom the sender expects."""
+    """Raise AccessDenied unless the bucket's owner is the one whom the sender expects,
+    InvalidBucketOwnerAWSAccountID where that could be nobody."""
     expected = headers.get("x-amz-expected-bucket-owner")
     if expected is not None and bucket is not None and not is_account(expected, bucket.owner_id):
-        raise errors.AccessDenied
+        if could_be_account(expected):
+            raise errors.AccessDenied
+        raise errors.InvalidBucketOwnerAWSAccountID(
+            "The value of the expected bucket owner parameter must be an AWS Account ID..."
+            f" [{ascii(expected)[1:-1]}]"
+        )
 
 
 def _not_offered(operation: Operation) -> S3Error:

@@ -15,6 +15,7 @@ from typing import Final
 from objstore.model import Identity
 
 _ACCOUNT: Final = re.compile(r"[0-9]{12}")
+_MADE_CANONICAL: Final = re.compile(r"[0-9a-f]{64}")
 _CANONICAL: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _ARN: Final = re.compile(
     r"arn:aws[a-z-]*:(?P<service>iam|sts)::(?P<account>[0-9]{12}|[A-Za-z0-9_]*):(?P<rest>[^*?]+)"
@@ -35,6 +36,11 @@ def account_id(user_id: str) -> str:
 def is_account(text: str, user_id: str) -> bool:
     """Whether `text` names this user's account: by its 12 digits, or by the canonical id."""
     return text in (user_id, account_id(user_id))
+
+
+def could_be_account(text: str) -> bool:
+    """Whether `text` has the form of an account's number, or of a canonical id as it is made here."""
+    return _ACCOUNT.fullmatch(text) is not None or _MADE_CANONICAL.fullmatch(text) is not None
 
 
 def arn(identity: Identity) -> str:

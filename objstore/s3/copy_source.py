@@ -33,8 +33,8 @@ def parse_copy_source(header: str) -> CopySource:
     if not mark:
         path = header
     try:
-        encoded = _ORIGIN.sub("", path, count=1).replace("+", " ").encode("utf-8", "surrogateescape")
-        decoded = unquote_to_bytes(encoded).decode("utf-8")
+        encoded = path.replace("+", " ").encode("utf-8", "surrogateescape")
+        decoded = _ORIGIN.sub("", unquote_to_bytes(encoded).decode("utf-8"), count=1)
     except UnicodeDecodeError:
         raise _invalid("Invalid copy source encoding", header) from None
     if _LONE_PERCENT.search(path):

@@ -9,6 +9,7 @@ from tests.operations.requests import send
 
 WRONG = "111111111111"
 DENIED = (403, "AccessDenied")
+NO_ACCOUNT = (400, "InvalidBucketOwnerAWSAccountID")
 ROWS = [
     row
     for row in OPERATIONS
@@ -41,8 +42,10 @@ def test_a_bucket_of_somebody_else_is_left_alone(s3, place, row):
 def test_the_owner_is_named_by_account_or_canonical_id(s3, other, other_id, root_id, place):
     for owner in (root_id, account_id(root_id)):
         assert s3.head_bucket(Bucket=place, ExpectedBucketOwner=owner)["BucketRegion"]
-    for owner in (other_id, account_id(other_id), root_id + "0", "nobody"):
+    for owner in (other_id, account_id(other_id)):
         assert refused(s3.list_objects_v2, Bucket=place, ExpectedBucketOwner=owner) == DENIED
+    for owner in (root_id + "0", "nobody", "0000"):
+        assert refused(s3.list_objects_v2, Bucket=place, ExpectedBucketOwner=owner) == NO_ACCOUNT
 
 
 def test_the_right_name_opens_nothing(anonymous, root_id, place):

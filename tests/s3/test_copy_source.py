@@ -20,6 +20,7 @@ ID = "0" * 32
         ("bucket//key", CopySource("bucket", "/key", None)),
         ("bucket/a+b%20c%2Bd", CopySource("bucket", "a b c+d", None)),
         ("https://s3.example.com/bucket/key", CopySource("bucket", "key", None)),
+        ("https%3A//s3.example.com/bucket/key", CopySource("bucket", "key", None)),
         ("bucket/http://host/key", CopySource("bucket", "http://host/key", None)),
         ("bucket/%C3%BC", CopySource("bucket", "ü", None)),
         ("bucket/ü", CopySource("bucket", "ü", None)),
