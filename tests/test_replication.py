@@ -16,6 +16,7 @@ from tests.operations.refusals import refused
 from tests.support import moto
 from tests.support.moto import Moto, running_moto
 from tests.support.server import REGION, ROOT_ACCESS_KEY, ROOT_SECRET_KEY, Server
+from tests.support.versions import listed_versions
 
 ROLE = "arn:aws:iam::123456789012:role/replication"
 WAIT_S = 30.0
@@ -162,20 +163,7 @@ def told(client: Any, bucket: str, key: str, **more: Any) -> dict[str, Any]:
 
 def versions(client: Any, bucket: str) -> list[tuple[str, str, bool]]:
     """Key, version id and whether it is a marker, newest first in each key."""
-    answer = client.list_object_versions(Bucket=bucket)
-    found = [
-        (one["Key"], one["LastModified"], one["VersionId"], is_marker)
-        for name, is_marker in (("Versions", False), ("DeleteMarkers", True))
-        for one in answer.get(name, [])
-    ]
-    latest = {
-        one["VersionId"]
-        for name in ("Versions", "DeleteMarkers")
-        for one in answer.get(name, [])
-        if one["IsLatest"]
-    }
-    found.sort(key=lambda one: (one[0], one[2] not in latest, -one[1].timestamp()))
-    return [(key, version_id, is_marker) for key, _, version_id, is_marker in found]
+    return [(key, version_id, is_marker) for key, version_id, _, is_marker in listed_versions(client, bucket)]
 
 
 def contents(client: Any, bucket: str) -> list[tuple[Any, ...]]:

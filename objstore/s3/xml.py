@@ -5,10 +5,10 @@
         tags: tuple[Tag, ...] = element("Tag", wrap="TagSet")
 
 A field's element name is its own name in CamelCase unless `element` says otherwise. Annotations decide
-the rest: `str`, `int`, `bool`, `Literal` (only these values), `Instant`, `ETag`, another document, a tuple
-of them (repeated elements; of a union of documents: each under its own class's element name), `| None`.
-A field without a default is required: its element must occur, a repeated one at least once, and of a
-wrapped one the wrapper.
+the rest: `str`, `int`, `bool`, `Literal` (only these values), `Instant`, `Moment`, `ETag`, another document,
+a tuple of them (repeated elements; of a union of documents: each under its own class's element name),
+`| None`. A field without a default is required: its element must occur, a repeated one at least once, and
+of a wrapped one the wrapper.
 
 Invariants kept here, so that handlers need not think of them:
 - Untrusted bytes: over-long ones, any DOCTYPE and any encoding but UTF-8 are refused before parsing.
@@ -68,6 +68,10 @@ Instant = Annotated[int, "instant"]
 """Milliseconds since the epoch here, `2006-02-03T16:45:09.000Z` in the document.
 
 Other ISO 8601 forms and RFC 1123 dates are read too: SDKs write a few elements that way."""
+
+Moment = Annotated[int, "moment"]
+"""As Instant, but told in whole seconds: when something was made. S3 knows of no fractions there, and whoever
+compares a listing with a Last-Modified header finds the same time."""
 
 ETag = Annotated[str, "etag"]
 """Bare here, in double quotes in the document; both are read."""
@@ -301,6 +305,10 @@ def write_instant(ms: int) -> str:
     return f"{_second(seconds)}.{milliseconds:03d}Z"
 
 
+def _write_moment(ms: int) -> str:
+    return f"{_second(ms // 1000)}.000Z"
+
+
 def _write_bool(value: bool) -> str:
     return "true" if value else "false"
 
@@ -321,6 +329,7 @@ _SCALARS: Final[dict[Any, _Scalar]] = {
     int: _Scalar(_read_integer, str),
     bool: _Scalar(_read_bool, _write_bool),
     Instant: _Scalar(_read_instant, write_instant),
+    Moment: _Scalar(_read_instant, _write_moment),
     ETag: _Scalar(_read_etag, _write_etag),
 }
 

@@ -149,7 +149,7 @@ def test_every_document_of_a_row_is_tested_here() -> None:
     assert of_rows - told == {control.TagResourceRequest}, "S3 Control is not in botocore's model of S3"
 
 
-AT = 1_700_000_000_123
+AT = 1_700_000_000_000
 OWNER = Owner(id="o" * 64, display_name="owner")
 SUM = checksum_elements(Checksum("CRC64NVME", "AAAAAAAAAAA="))
 

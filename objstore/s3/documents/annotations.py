@@ -4,7 +4,7 @@ import unicodedata
 from typing import Final
 
 from objstore.s3.errors import AnnotationNameTooLong, InvalidAnnotationName
-from objstore.s3.xml import ETag, Instant, document, element
+from objstore.s3.xml import ETag, Moment, document, element
 
 NAME_BYTES_MAX: Final = 512
 PAYLOAD_BYTES_MAX: Final = 1024 * 1024
@@ -41,7 +41,7 @@ class AnnotationEntry:
     """One annotation in a listing."""
 
     annotation_name: str
-    last_modified: Instant
+    last_modified: Moment
     etag: ETag = element("ETag")
     checksum_algorithm: tuple[str, ...] = element("ChecksumAlgorithm", default=())
     size: int

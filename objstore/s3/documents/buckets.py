@@ -2,7 +2,7 @@
 
 from objstore.s3.documents.owner import Owner
 from objstore.s3.documents.tagging import Tag
-from objstore.s3.xml import Instant, content, document, element
+from objstore.s3.xml import Moment, content, document, element
 
 
 @document
@@ -10,7 +10,7 @@ class Bucket:
     """One listed bucket."""
 
     name: str
-    creation_date: Instant
+    creation_date: Moment
     bucket_region: str | None = None
     bucket_arn: str | None = None
 

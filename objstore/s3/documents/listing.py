@@ -8,7 +8,7 @@ from typing import Final, Literal
 from urllib.parse import quote
 
 from objstore.s3.documents.owner import Owner
-from objstore.s3.xml import ETag, Instant, document, element
+from objstore.s3.xml import ETag, Moment, document, element
 
 MAX_KEYS: Final = 1000
 
@@ -31,7 +31,7 @@ class CommonPrefixes:
 @document
 class RestoreStatus:
     is_restore_in_progress: bool
-    restore_expiry_date: Instant | None = None
+    restore_expiry_date: Moment | None = None
 
 
 @document
@@ -39,7 +39,7 @@ class Contents:
     """One listed object."""
 
     key: str
-    last_modified: Instant
+    last_modified: Moment
     etag: ETag = element("ETag")
     checksum_algorithm: tuple[str, ...] = element("ChecksumAlgorithm", default=())
     checksum_type: str | None = None
@@ -90,7 +90,7 @@ class Version:
     key: str
     version_id: str
     is_latest: bool
-    last_modified: Instant
+    last_modified: Moment
     etag: ETag = element("ETag")
     checksum_algorithm: tuple[str, ...] = element("ChecksumAlgorithm", default=())
     checksum_type: str | None = None
@@ -107,7 +107,7 @@ class DeleteMarker:
     key: str
     version_id: str
     is_latest: bool
-    last_modified: Instant
+    last_modified: Moment
     owner: Owner | None = None
 
 

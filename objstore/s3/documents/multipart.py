@@ -5,7 +5,7 @@ from typing import Final, Literal
 from objstore.s3.documents.checksums import ChecksumElements
 from objstore.s3.documents.listing import CommonPrefixes
 from objstore.s3.documents.owner import Initiator, Owner
-from objstore.s3.xml import ETag, Instant, document, element
+from objstore.s3.xml import ETag, Moment, document, element
 
 MAX_PARTS: Final = 10_000
 MAX_COMPLETE_BYTES: Final = 8 * 1024 * 1024
@@ -48,7 +48,7 @@ class Part(ChecksumElements):
     """One listed part."""
 
     part_number: int
-    last_modified: Instant
+    last_modified: Moment
     etag: ETag = element("ETag")
     size: int
 
@@ -80,7 +80,7 @@ class Upload:
     initiator: Initiator
     owner: Owner
     storage_class: str = "STANDARD"
-    initiated: Instant
+    initiated: Moment
     checksum_algorithm: str | None = None
     checksum_type: str | None = None
 
