@@ -139,3 +139,7 @@ def test_a_bucket_can_be_made_with_tags(s3, bucket_name):
     tags = [{"Key": "a", "Value": "b"}]
     s3.create_bucket(Bucket=bucket_name, CreateBucketConfiguration={"Tags": tags})
     assert s3.get_bucket_tagging(Bucket=bucket_name)["TagSet"] == tags
+    again = {"Bucket": bucket_name, "CreateBucketConfiguration": {"Tags": [{"Key": "c", "Value": "d"}]}}
+    assert refused(s3.create_bucket, **again) == (409, "BucketAlreadyOwnedByYou")
+    s3.create_bucket(Bucket=bucket_name)
+    assert s3.get_bucket_tagging(Bucket=bucket_name)["TagSet"] == tags

@@ -143,6 +143,12 @@ def test_configurations_that_cannot_be(s3, bucket, queues):
     assert got(s3, bucket) == {}
 
 
+@pytest.mark.parametrize("rule", [{}, {"Name": "prefix"}, {"Value": "a"}])
+def test_a_filter_rule_needs_name_and_value(s3, bucket, rule):
+    given = queue(Filter={"Key": {"FilterRules": [rule]}})
+    assert put_refused(s3, bucket, given) == (400, "MalformedXML")
+
+
 def test_configurations_that_do_not_overlap(s3, bucket):
     put(
         s3,

@@ -64,6 +64,9 @@ async def create(call: Call) -> Reply:
         tagging = Tagging(tags=wanted.tags)
         check_bucket_tags(tagging)
         subresources = {**subresources, "tagging": xml.dumps(tagging)}
+        there = call.services.buckets.find(call.bucket_name)
+        if there is not None and there.owner_id == call.identity.user_id:  # it would not get these tags
+            raise errors.BucketAlreadyOwnedByYou(BucketName=call.bucket_name)
     if call.headers.get("x-amz-bucket-namespace", "global") != "global":
         raise errors.NotImplemented(Header="x-amz-bucket-namespace")
     bucket = await call.services.buckets.create(

@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import combinations
 from typing import Final, NamedTuple
 
-from objstore.s3.errors import InvalidArgument
+from objstore.s3.errors import InvalidArgument, MalformedXML
 from objstore.s3.xml import document, element
 
 CONFIGURATIONS_MAX: Final = 100
@@ -221,6 +221,8 @@ def _check_filter(chosen: Filter | None) -> None:
     rules = () if chosen is None else chosen.rules or ()
     names = [(rule.name or "").lower() for rule in rules]
     for rule, name in zip(rules, names, strict=True):
+        if rule.name is None or rule.value is None:
+            raise MalformedXML
         if name not in ("prefix", "suffix"):
             raise InvalidArgument(
                 "filter rule name must be either prefix or suffix",
