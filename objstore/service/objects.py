@@ -23,6 +23,7 @@ from objstore.model import (
     Attributes,
     Bucket,
     Checksum,
+    ChecksumType,
     EncryptionMethod,
     ObjectLock,
     ObjectVersion,
@@ -198,7 +199,8 @@ class Objects:
     async def part(self, version: ObjectVersion, number: int) -> tuple[Range, Checksum | None]:
         """Bytes and checksum of the object's `number`-th part (1-based); the range may be empty.
 
-        The checksum is of the part, but its type, as on S3, that of the object's.
+        The checksum is of the part, but its type, as on S3, that of the object's; where that is
+        FULL_OBJECT, a part shows none.
 
         An object that was put whole, or copied, is its own only part. Parts are counted in their order,
         whatever their upload called them, so that asking for 1 to x-amz-mp-parts-count gets all of them.
@@ -213,11 +215,12 @@ class Objects:
         if found is None:
             raise InvalidPartNumber(ActualPartCount=layout.count, PartNumberRequested=number)
         part_number, offset, size = found
+        whole = version.attributes.checksum
+        if whole is None or whole.type is ChecksumType.FULL_OBJECT:
+            return Range(offset, size), None
         parts = await self._facts.read(queries.parts_between, version.upload_id, part_number, part_number)
-        checksum, whole = parts[0].checksum if parts else None, version.attributes.checksum
-        if checksum is not None and whole is not None and checksum.type is not whole.type:
-            checksum = replace(checksum, type=whole.type)
-        return Range(offset, size), checksum
+        checksum = parts[0].checksum if parts else None
+        return Range(offset, size), None if checksum is None else replace(checksum, type=whole.type)
 
     async def parts(self, version: ObjectVersion, after: int, limit: int) -> PartPage:
         """Up to `limit` parts of a multipart object, those with numbers above `after`."""

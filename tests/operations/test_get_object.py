@@ -289,3 +289,12 @@ def test_a_presigned_url_downloads(server: Any, bucket: str, ten: Any) -> None:
     with urllib.request.urlopen(url) as answer:
         assert answer.read() == b"0123456789"
         assert answer.headers["content-type"] == "text/x"
+
+
+def test_parts_of_an_object_with_a_checksum_of_the_whole_show_none(s3: Any, bucket: str) -> None:
+    key = {"Bucket": bucket, "Key": "k"}
+    upload = {**key, "UploadId": s3.create_multipart_upload(**key)["UploadId"]}
+    part = {"PartNumber": 1, "ETag": s3.upload_part(**upload, PartNumber=1, Body=b"data")["ETag"]}
+    s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": [part]})
+    assert s3.head_object(**key, ChecksumMode="ENABLED")["ChecksumType"] == "FULL_OBJECT"
+    assert "ChecksumType" not in s3.head_object(**key, PartNumber=1, ChecksumMode="ENABLED")
