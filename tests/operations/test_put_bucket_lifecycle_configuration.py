@@ -102,7 +102,7 @@ def test_the_minimum_size_of_transitions(s3, bucket):
     call = s3.put_bucket_lifecycle_configuration
     document = {"Rules": [rule()]}
     given = {"Bucket": bucket, "LifecycleConfiguration": document, name: "junk"}
-    assert refused(call, **given) == (400, "InvalidArgument")
+    assert refused(call, **given) == (400, "InvalidRequest")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Final
 from objstore.api.call import Call, Reply
 from objstore.api.handlers.objects import bucket_of
 from objstore.s3.documents.lifecycle import MINIMUM_SIZES, LifecycleConfiguration, checked
-from objstore.s3.errors import InvalidArgument
+from objstore.s3.errors import InvalidRequest
 
 KIND: Final = "lifecycle"
 MINIMUM_SIZE_HEADER: Final = "x-amz-transition-default-minimum-object-size"
@@ -16,7 +16,7 @@ async def put(call: Call) -> Reply:
     """PutBucketLifecycleConfiguration."""
     minimum_size = call.headers.get(MINIMUM_SIZE_HEADER) or MINIMUM_SIZES[0]
     if minimum_size not in MINIMUM_SIZES:
-        raise InvalidArgument(ArgumentName=MINIMUM_SIZE_HEADER, ArgumentValue=ascii(minimum_size)[1:-1])
+        raise InvalidRequest(f"Invalid TransitionDefaultMinimumObjectSize found: {ascii(minimum_size)[1:-1]}")
     document = replace(checked(call.document), transition_default_minimum_object_size=minimum_size)
     await call.services.subresources.put(bucket_of(call), KIND, document)
     return Reply(headers={MINIMUM_SIZE_HEADER: minimum_size})
