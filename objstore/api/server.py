@@ -251,10 +251,14 @@ class _Source:
         self.at_eof = content.at_eof
         self.is_eof = content.is_eof
         self._waits_for_continue = (
-            not content.is_eof()
+            request.method not in ("GET", "HEAD")
             and request.headers.get("expect", "").lower() == "100-continue"
             and request.version >= (1, 1)
         )
+        if content.is_eof():
+            # For an empty body RFC 9110 (10.1.1) wants none; but botocore, which aws cli stands on, misreads
+            # the next answer on a connection where an answer came without, and waits for its end.
+            self.send_continue()
 
     def send_continue(self) -> None:
         if self._waits_for_continue:

@@ -256,6 +256,20 @@ def test_continue_is_said_only_to_an_upload_that_is_welcome() -> None:
     with_door(test)
 
 
+def test_continue_is_said_for_an_empty_body_too() -> None:
+    """botocore misreads the next answer on a connection where one came without: aws cli waits a minute."""
+
+    async def test(door: Door) -> None:
+        for identity, status in ((OWNER, 200), (OTHER, 403)):
+            request = door.signed("PUT", "/bucket-1/e", {"expect": "100-continue"}, identity=identity)
+            async with door.connection() as connection:
+                connection.write(request.replace(b"\r\n\r\n", b"\r\ncontent-length: 0\r\n\r\n"))
+                assert await connection.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+                assert (await connection.answer()).status == status
+
+    with_door(test)
+
+
 @pytest.mark.parametrize(
     ("headers", "payload", "body", "status", "code"),
     [
